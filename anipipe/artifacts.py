@@ -1,0 +1,165 @@
+"""Every file of the pipeline, once: its folder, its name, and how it is read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from anipipe.engine.declare import Artifact, Json, Names
+from anipipe.errors import DataError
+from anipipe.formats.calibrations import read_calibration
+from anipipe.formats.importing import import_pose
+from anipipe.formats.poses2d import Pose2D, read_pose_2d, write_pose_2d
+from anipipe.formats.poses3d import Pose3D, read_pose_3d, write_pose_3d
+from anipipe.formats.tables import (
+    Table,
+    parquet_columns,
+    read_angles,
+    write_angles,
+    write_csv_from_parts,
+    write_parquet,
+)
+from anipipe.numerics.cameras import Rig
+
+#: Tables, by the name that their files have in ``summaries/``.
+TABLES = ("pose_2d", "pose_3d", "angles", "errors")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction files of one video, not yet read: which animal is wanted is an option."""
+
+    paths: tuple[Path, ...]
+    video: str
+    camera: str
+
+    def load(self, track: str | None) -> Pose2D:
+        """Read the 2D pose of one animal."""
+        return replace(import_pose(self.paths, track=track), video=self.video, camera=self.camera)
+
+
+def _read_prediction(paths: Sequence[Path], names: Names) -> Prediction:
+    return Prediction(tuple(paths), names["video"], names["camera"])
+
+
+def _read_pose_2d(paths: Sequence[Path], names: Names) -> Pose2D:
+    return replace(read_pose_2d(paths[0]), video=names["video"], camera=names["camera"])
+
+
+def _describe_pose_2d(pose: Pose2D) -> dict[str, Json]:
+    return {"joints": list(pose.joints), "frames": len(pose.points)}
+
+
+def _read_pose_3d(paths: Sequence[Path], names: Names) -> Pose3D:
+    return read_pose_3d(paths[0])
+
+
+def _describe_pose_3d(pose: Pose3D) -> dict[str, Json]:
+    return {"joints": list(pose.joints), "frames": len(pose.points)}
+
+
+def _read_angles(paths: Sequence[Path], names: Names) -> Table:
+    return read_angles(paths[0])
+
+
+def _read_calibration(paths: Sequence[Path], names: Names) -> Rig:
+    return read_calibration(paths[0])
+
+
+def _read_part(paths: Sequence[Path], names: Names) -> Path:
+    parquet_columns(paths[0])  # its footer comes last: a part that was cut short has none
+    return paths[0]
+
+
+def _read_csv(paths: Sequence[Path], names: Names) -> None:
+    if not paths[0].read_bytes().endswith(b"\n"):
+        raise DataError(f"{paths[0]}: ends in the middle of a line")
+
+
+#: Columns that say where a row comes from: after all others, in Anipose's order.
+_LAST = ("fnum", *(f"folder_{level}" for level in range(1, 100)), "filename", "project")
+
+
+def _write_csv(parts: Iterable[Path], path: Path) -> None:
+    write_csv_from_parts(parts, path, last=_LAST)
+
+
+def _write_csv_2d(parts: Iterable[Path], path: Path) -> None:
+    write_csv_from_parts(parts, path, last=_LAST, two_header_rows=True)
+
+
+#: Last line of a resolved configuration, so that one that was cut short can be told.
+END_OF_CONFIG = "# end of the resolved configuration\n"
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _read_config(paths: Sequence[Path], names: Names) -> str:
+    text = paths[0].read_text(encoding="utf-8")
+    if not text.endswith(END_OF_CONFIG):
+        raise DataError(f"{paths[0]}: ends too early")
+    return text
+
+
+RESOLVED_CONFIG = Artifact(
+    "config", "session", "{session}config/config.toml", read=_read_config, write=_write_text
+)
+PREDICTIONS = Artifact(
+    "prediction",
+    "video",
+    read=_read_prediction,
+    absent="put its DeepLabCut, Lightning Pose or SLEAP file into {session}{predictions}/, under the video's name",
+)
+POSE_2D = Artifact(
+    "pose-2d",
+    "video",
+    "{session}{pose_2d}/{video}.h5",
+    read=_read_pose_2d,
+    write=write_pose_2d,
+    describe=_describe_pose_2d,
+)
+CALIBRATION = Artifact(
+    "calibration",
+    "calibration",
+    "{session}{calibration_results}/calibration.toml",
+    read=_read_calibration,
+    absent="put the calibration.toml of these cameras there; or switch 3D off with triangulation.triangulate = false",
+)
+POSE_3D = Artifact(
+    "pose-3d",
+    "trial",
+    "{session}{pose_3d}/{trial}.csv",
+    read=_read_pose_3d,
+    write=write_pose_3d,
+    describe=_describe_pose_3d,
+)
+ANGLES = Artifact("angles", "trial", "{session}{angles}/{trial}.csv", read=_read_angles, write=write_angles)
+
+
+def _part(table: str) -> Artifact:
+    return Artifact(
+        f"{table} part",
+        "trial",
+        f"{{summaries}}/{table}.parquet/{{part}}.parquet",
+        read=_read_part,
+        write=write_parquet,
+        collected=True,
+    )
+
+
+#: One parquet file per trial; the folder of them is the table, and every parquet reader takes it as one.
+PARTS = {table: _part(table) for table in TABLES}
+#: The same table in one csv.
+TABLE_CSV = {
+    table: Artifact(
+        f"{table} table",
+        "experiment",
+        f"{{summaries}}/{table}.csv",
+        read=_read_csv,
+        write=_write_csv_2d if table == "pose_2d" else _write_csv,
+        collected=True,
+    )
+    for table in TABLES
+}

@@ -1,0 +1,386 @@
+"""The command line. Commands of stages come from the registry; nothing else in anipipe prints."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from anipipe import __version__
+from anipipe.engine.executors import limit_threads
+
+limit_threads()  # before anything imports a numerical library
+
+from anipipe.commands import init as init_command  # noqa: E402
+from anipipe.commands import run as running  # noqa: E402
+from anipipe.commands import status as states  # noqa: E402
+from anipipe.commands.opening import Opened  # noqa: E402
+from anipipe.config import Resolved, origin_table, to_toml  # noqa: E402
+from anipipe.console import Progress, paint, table_lines, wrapped  # noqa: E402
+from anipipe.engine.declare import Registry, Stage  # noqa: E402
+from anipipe.engine.freshness import MEANINGS, State  # noqa: E402
+from anipipe.errors import AnipipeError, LockedError  # noqa: E402
+from anipipe.project import find_experiments, walk  # noqa: E402
+from anipipe.stages import REGISTRY  # noqa: E402
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_PATHS = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+
+
+def main() -> None:
+    """Run the command line; the process ends with the exit status that the README lists."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted; what was finished is kept, and the next run goes on from there", err=True)
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = 2
+    except AnipipeError as error:
+        click.echo(paint("error: ", "red") + str(error), err=True)
+        status = error.exit_status
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        sys.stderr.close()
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="anipipe")
+def cli() -> None:
+    """From folders of videos to 2D and 3D poses, joint angles and tables.
+
+    Run a command in an experiment's folder (one with a config.toml), or name folders: experiments, sessions in
+    them, or folders that hold many experiments. Only what changed is done again; `anipipe status --why` tells what,
+    and because of what.
+
+    \b
+    Exit status: 0 done or up to date, 1 something failed, 2 wrong usage or configuration, 75 locked.
+    """
+
+
+def _options(function: Callable[..., Any]) -> Callable[..., Any]:
+    decorators = [
+        click.option(
+            "--only",
+            multiple=True,
+            metavar="SESSION",
+            help="Only this session (a folder of the experiment, or one that holds sessions); repeatable.",
+        ),
+        click.option(
+            "--force",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="PATH",
+            help="Make this output, or all those in this folder, again: also given and edited ones. Repeatable.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Tell what would be done, and why; do nothing."),
+        click.option(
+            "-j",
+            "--jobs",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="N",
+            help="Worker processes; 1 runs everything in this one.  [default: one per processor]",
+        ),
+        _PATHS,
+    ]
+    for decorator in decorators:
+        function = decorator(function)
+    return function
+
+
+def _run(
+    paths: tuple[Path, ...],
+    stages: Sequence[Stage],
+    *,
+    only: tuple[str, ...],
+    force: tuple[Path, ...],
+    dry_run: bool,
+    jobs: int,
+) -> int:
+    """Bring stages up to date in every experiment that the paths name; return the exit status."""
+    request = running.Request(tuple(stages), only, force, jobs)
+    found = find_experiments(paths or (Path(),))
+    statuses = []
+    for root, parts in found.items():
+        if len(found) > 1:
+            click.echo(paint(str(root), "bold"))
+        try:
+            opened = running.prepare(root, parts, request, REGISTRY)
+            if dry_run:
+                statuses.append(_show_plan(opened))
+            else:
+                statuses.append(_run_one(opened, request))
+        except AnipipeError as error:
+            if len(found) == 1:
+                raise
+            click.echo(paint("error: ", "red") + str(error), err=True)
+            statuses.append(error.exit_status)
+    return _worst(statuses)
+
+
+def _run_one(opened: Opened, request: running.Request) -> int:
+    for notice in opened.notices():
+        click.echo(wrapped(notice, paint("note: ", "yellow")))
+    result = running.run(opened, request, command=sys.argv[1:], observe=Progress)
+    _show_result(result)
+    return result.exit_status
+
+
+def _worst(statuses: Sequence[int]) -> int:
+    """Return one exit status for several experiments; locked ones were skipped, and count only if all were."""
+    others = [status for status in statuses if status != LockedError.exit_status]
+    return max(others) if others else max(statuses, default=0)
+
+
+def _show_result(result: running.Result) -> None:
+    plan, outcome = result.opened.plan, result.outcome
+    for job in outcome.blocked:
+        reasons = plan.verdicts[job].verdict.reasons
+        if not all(" failed" in reason or " is blocked" in reason for reason in reasons):
+            click.echo(wrapped("; ".join(reasons), paint(f"blocked {job.label}: ", "yellow")), err=True)
+    stale = dict.fromkeys(
+        text for job in plan.jobs if job.selected for text in plan.verdicts[job].stale_inputs
+    )
+    for text in stale:
+        click.echo(
+            wrapped(f"{text}; it was used as it is (--upstream makes it again)", paint("note: ", "yellow"))
+        )
+    for job in plan.jobs:
+        if job.selected and plan.state(job) is State.CONFLICT:
+            text = "; ".join(plan.verdicts[job].verdict.reasons)
+            click.echo(wrapped(text, paint(f"conflict {job.label}: ", "magenta")), err=True)
+    for problem in result.problems:
+        click.echo(wrapped(problem, paint("problem: ", "red")), err=True)
+    if outcome.left_out:
+        click.echo(wrapped("tables are incomplete: what they lack, and why, stands in summaries/missing.csv"))
+    selected = [job for job in plan.jobs if job.selected]
+    counts = plan.counts(selected)
+    made, failed, blocked = len(outcome.made), len(outcome.failed), len(outcome.blocked)
+    parts = [f"{made} job{'' if made == 1 else 's'} done"]
+    parts += [f"{counts[State.FRESH] - made} up to date"] if counts[State.FRESH] > made else []
+    parts += [paint(f"{failed} failed", "red")] if failed else []
+    parts += [paint(f"{blocked} blocked", "yellow")] if blocked else []
+    parts += [
+        f"{counts[state]} {state}"
+        for state in (State.GIVEN, State.EDITED, State.CONFLICT, State.ARCHIVED)
+        if counts[state]
+    ]
+    click.echo(", ".join(parts))
+
+
+def _show_plan(opened: Opened) -> int:
+    plan = opened.plan
+    plan.examine_all()
+    count = 0
+    for job in plan.jobs:
+        verdict = plan.verdicts[job].verdict
+        if job.selected and (verdict.state.to_do or verdict.state in (State.PENDING, State.BLOCKED)):
+            count += verdict.state.to_do or verdict.state is State.PENDING
+            click.echo(wrapped("; ".join(verdict.reasons), f"{_coloured(verdict.state)} {job.label}: "))
+    click.echo(f"{count} job{'' if count == 1 else 's'} to do")
+    return 0
+
+
+def _stage_command(name: str, stages: list[Stage]) -> click.Command:
+    @click.command(
+        name,
+        help=(stages[0].run.__doc__ or "").strip()
+        + "\n\nRuns this step alone: stale inputs are used as they are, and named.",
+        short_help=(stages[0].run.__doc__ or "").strip().partition("\n")[0],
+        context_settings=_CONTEXT,
+    )
+    @click.option("--upstream", is_flag=True, help="Bring what it reads up to date first.")
+    @_options
+    def command(upstream: bool, **options: Any) -> int:
+        return _run(stages=REGISTRY.upstream(stages) if upstream else stages, **options)
+
+    assert isinstance(command, click.Command)
+    return command
+
+
+def _chain_command(name: str, text: str, stages: Sequence[Stage]) -> None:
+    @cli.command(name, help=text, short_help=text.partition(".")[0] + ".", context_settings=_CONTEXT)
+    @_options
+    def command(**options: Any) -> int:
+        if not stages:
+            click.echo("nothing to do: no stage of this version draws pictures or videos")
+            return 0
+        return _run(stages=stages, **options)
+
+
+def _add_commands(registry: Registry) -> None:
+    _chain_command("run-all", "Bring everything up to date.", registry.stages)
+    _chain_command(
+        "run-data",
+        "Bring poses, angles and tables up to date. No pictures or videos.",
+        [stage for stage in registry if stage.group != "pictures"],
+    )
+    _chain_command(
+        "run-viz",
+        "Bring pictures and videos up to date, and what they show.",
+        registry.upstream([stage for stage in registry if stage.group == "pictures"]),
+    )
+    families: dict[str, list[Stage]] = {}
+    for stage in registry:
+        families.setdefault(stage.command or stage.name, []).append(stage)
+    for name, stages in families.items():
+        command = _stage_command(name, stages)
+        cli.add_command(command)
+        for alias in stages[0].aliases:
+            cli.add_command(_alias(command, alias))
+    tables = _stage_command("summarize", [stage for stage in registry if stage.group == "tables"])
+    tables.help = "Gather everything in one table per kind.\n\nStale results are left out, and named."
+    tables.short_help = "Gather everything in one table per kind."
+    cli.add_command(tables)
+    cli.add_command(_alias(tables, "summaries"))
+
+
+def _alias(command: click.Command, name: str) -> click.Command:
+    return click.Command(
+        name,
+        params=command.params,
+        callback=command.callback,
+        help=f"Another name of `{command.name}`.\n\n{command.help}",
+        hidden=True,
+        context_settings=_CONTEXT,
+    )
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.option("--why", is_flag=True, help="Tell every reason for everything that is not up to date.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, for programs to read.")
+@_PATHS
+def status(paths: tuple[Path, ...], why: bool, as_json: bool) -> int:
+    """Show what is up to date, stale, failed, given, edited: sessions by stages. Changes nothing."""
+    found = find_experiments(paths or (Path(),))
+    descriptions, statuses = [], []
+    request = running.Request(REGISTRY.stages)
+    for root, parts in found.items():
+        try:
+            opened = running.prepare(root, parts, request, REGISTRY)
+            for job in opened.plan.jobs:
+                job.selected = True
+            opened.plan.examine_all()
+        except AnipipeError as error:
+            if len(found) == 1:
+                raise
+            descriptions.append({"experiment": str(root), "error": str(error)})
+            statuses.append(error.exit_status)
+            if not as_json:
+                click.echo(paint("error: ", "red") + str(error), err=True)
+            continue
+        statuses.append(0)
+        if as_json:
+            descriptions.append(states.describe(opened))
+        else:
+            _show_status(opened, why=why, title=len(found) > 1)
+    if as_json:
+        click.echo(json.dumps(descriptions if len(found) > 1 else descriptions[0], indent=1))
+    return _worst(statuses)
+
+
+def _show_status(opened: Opened, *, why: bool, title: bool) -> None:
+    if title:
+        click.echo(paint(str(opened.experiment.root), "bold"))
+    table = states.table(opened)
+    if not table.rows:
+        click.echo("no session with a video or a 2D pose in it: expected folders such as SESSION/videos-raw/")
+    for line in table_lines("session", table.columns, table.rows, states.MARKS):
+        click.echo(line)
+    seen = {state for row in table.rows.values() for cell in row for state in cell}
+    for state in states.MARKS:
+        if state in seen and state is not State.FRESH:
+            click.echo(f"  {_coloured(state)}: {MEANINGS[state]}")
+    for notice in opened.notices():
+        click.echo(wrapped(notice, paint("note: ", "yellow")))
+    for problem in opened.problems():
+        click.echo(wrapped(problem, paint("problem: ", "red")))
+    if why:
+        for job, state, reasons in states.explained(opened):
+            click.echo(f"{_coloured(state)} {job.label}")
+            for reason in reasons:
+                click.echo(wrapped(reason, "    "))
+    elif seen - {State.FRESH}:
+        click.echo("`anipipe status --why` tells the reasons")
+
+
+def _coloured(state: State) -> str:
+    return paint(str(state), _COLOURS[state])
+
+
+_COLOURS = {
+    State.FRESH: "green",
+    State.STALE: "yellow",
+    State.PENDING: "yellow",
+    State.BLOCKED: "yellow",
+    State.FAILED: "red",
+    State.CONFLICT: "magenta",
+    State.GIVEN: "cyan",
+    State.EDITED: "cyan",
+    State.ARCHIVED: "blue",
+}
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.option(
+    "--origin", is_flag=True, help="Tell which file sets each value; unset keys have their default."
+)
+@click.argument("path", type=click.Path(path_type=Path), default=Path())
+def config(path: Path, origin: bool) -> int:
+    """Show the configuration of an experiment, or of one session, merged from all levels."""
+    found = find_experiments([path])
+    for root, parts in found.items():
+        experiment = walk(root)
+        settings: Resolved = experiment.settings
+        if parts:
+            sessions = [unit for unit in experiment.below(parts) if unit.kind == "session"]
+            if not sessions:
+                raise AnipipeError("\n".join(problem.message for problem in experiment.problems))
+            settings = sessions[0].settings
+        if not origin:
+            click.echo(to_toml(settings.config), nl=False)
+            continue
+        rows = origin_table(settings)
+        width = max(len(key) for key, _, _ in rows)
+        for key, value, source in rows:
+            where = "default" if source is None else str(source)
+            click.echo(f"{key:<{width}}  {value or '-':<24}  {where}")
+    return 0
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.argument("folder", type=click.Path(path_type=Path), default=Path())
+def init(folder: Path) -> int:
+    """Write a config.toml in which every key is explained, to start an experiment from."""
+    path = init_command.write_template(folder)
+    click.echo(
+        f"wrote {path}: edit it, put videos into SESSION/videos-raw/ or 2D poses into SESSION/predictions/,"
+    )
+    click.echo("and run `anipipe run-all`")
+    return 0
+
+
+_add_commands(REGISTRY)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)

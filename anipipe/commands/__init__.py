@@ -1,0 +1,1 @@
+"""What the command line does that is no stage: opening experiments, running them, showing their state."""

@@ -1,0 +1,250 @@
+"""Bringing experiments up to date."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anipipe.commands.opening import Opened, open_experiment
+from anipipe.engine.declare import Registry, Stage
+from anipipe.engine.executors import Executor, InProcess, LocalProcesses
+from anipipe.engine.freshness import State, Verdict
+from anipipe.engine.journal import Journal
+from anipipe.engine.lock import Lock
+from anipipe.engine.plan import Job, Plan
+from anipipe.engine.runner import Observer, Outcome, Runner, sweep
+from anipipe.errors import LockedError, UsageError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked to have done.
+
+    Attributes
+    ----------
+    stages : tuple of Stage
+        The stages to bring up to date.
+    only : tuple of str
+        Sessions, by folder; all if empty.
+    force : tuple of Path
+        Outputs, or folders of outputs, to be made again whatever is there.
+    jobs : int
+        Worker processes; 0 for one per processor.
+    """
+
+    stages: tuple[Stage, ...]
+    only: tuple[str, ...] = ()
+    force: tuple[Path, ...] = ()
+    jobs: int = 0
+
+
+@dataclass
+class Result:
+    """What came of it.
+
+    Attributes
+    ----------
+    opened : Opened
+    outcome : Outcome
+    problems : list of str
+        What else is wrong: sessions that cannot be processed, joints that nothing has.
+    restricted : bool
+        Only some sessions were asked for, so that what others lack is not this run's failure.
+    """
+
+    opened: Opened
+    outcome: Outcome = field(default_factory=Outcome)
+    problems: list[str] = field(default_factory=list)
+    restricted: bool = False
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 1 if anything that was asked for could not be done."""
+        outcome = self.outcome
+        left_out = outcome.left_out and not self.restricted
+        return int(bool(outcome.failed or outcome.blocked or left_out or self.problems))
+
+
+def prepare(root: Path, parts: Sequence[Path], request: Request, registry: Registry) -> Opened:
+    """Open an experiment and choose its jobs.
+
+    Raises
+    ------
+    ConfigError, UsageError
+        If the experiment's configuration, ``--only`` or ``--force`` cannot be used.
+    """
+    opened = open_experiment(root, registry)
+    experiment, plan = opened.experiment, opened.plan
+    folders = [*parts, *(experiment.root / session for session in request.only)]
+    if folders:
+        units = [*experiment.below(folders), *experiment.of("experiment")]
+        opened.restrict([_inside(experiment.root, folder) for folder in folders])
+        plan.select(request.stages, units=units)
+    else:
+        plan.select(request.stages)
+    plan.force([_inside(experiment.root, path) for path in request.force])
+    return opened
+
+
+def run(
+    opened: Opened,
+    request: Request,
+    *,
+    command: list[str],
+    observe: Callable[[Opened], Observer],
+) -> Result:
+    """Do what has to be done in one experiment.
+
+    Raises
+    ------
+    LockedError
+        If another run holds the experiment.
+    UsageError
+        If nothing can be written there.
+    """
+    root = opened.experiment.root
+    with _locked(root) as lock:
+        opened.forget()  # what was looked at before the lock was held may have changed
+        plan, result = opened.plan, Result(opened, restricted=opened.restricted)
+        plan.records.compact()
+        if lock.took_over:
+            sweep({opened.disk.path(path).parent for job in plan.jobs for path in job.outputs}, lock.token)
+        plan.examine_all()
+        to_do = sum(
+            plan.state(job).to_do or plan.state(job) is State.PENDING for job in plan.jobs if job.selected
+        )
+        journal = Journal(root, lock.token, command)
+        executor = _Lazy(request.jobs or os.cpu_count() or 1, to_do)
+        runner = Runner(plan, executor, lock, _Both(observe(opened), journal))
+        result.outcome = runner.outcome
+        finished = False
+        try:
+            runner.run()
+            finished = True
+        finally:
+            executor.close(kill=not finished)
+            opened.disk.save()
+            result.problems = opened.problems()
+            if finished and any(stage.group == "tables" for stage in request.stages):
+                result.problems += write_missing(opened)
+            journal.close(plan, result.exit_status if finished else 1, result.problems)
+    return result
+
+
+def write_missing(opened: Opened) -> list[str]:
+    """Write ``summaries/missing.csv``: what the tables are without, and why.
+
+    Returns
+    -------
+    list of str
+        What went wrong with that, in words; empty if nothing did.
+    """
+    rows = [
+        [job.unit.group, job.unit.key, job.stage.name, str(plan_state), "; ".join(reasons)]
+        for job, plan_state, reasons in _left_out(opened.plan)
+    ]
+    rows += [[problem.where, "", "", "failed", problem.message] for problem in opened.experiment.problems]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["session", "trial", "stage", "state", "reason"])
+    writer.writerows(rows)
+    names = opened.experiment.of("experiment")[0].names
+    path = opened.experiment.root / names["summaries"] / "missing.csv"
+    content = text.getvalue()
+    try:
+        if path.is_file() and path.read_text(encoding="utf-8") == content:
+            return []
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_name(".missing.csv.tmp")
+        temporary.write_text(content, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    except OSError as error:
+        return [f"{path}: cannot be written: {error.strerror}"]
+    return []
+
+
+def _left_out(plan: Plan) -> Iterator[tuple[Job, State, tuple[str, ...]]]:
+    for job in plan.jobs:
+        if job.stage.collected and not job.stage.fan_in:
+            verdict = plan.verdicts[job].verdict
+            if not verdict.state.current:
+                yield job, verdict.state, verdict.reasons
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[Lock]:
+    try:
+        lock = Lock(root)
+        lock.__enter__()
+    except LockedError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"{root}: nothing can be written here ({error.strerror}); check the permissions and the free space of the disk"
+        ) from error
+    try:
+        yield lock
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def _inside(root: Path, path: Path) -> str:
+    """Return a path relative to the experiment; a relative one may be meant from here or from there."""
+    for candidate in (path, root / path):
+        absolute = Path(os.path.abspath(candidate))  # noqa: PTH100 - links are to stay as the user wrote them
+        if absolute.is_relative_to(root) and (absolute.exists() or candidate != path):
+            relative = absolute.relative_to(root).as_posix()
+            return "" if relative == "." else relative
+    raise UsageError(f"{path}: lies outside the experiment {root}")
+
+
+class _Lazy:
+    """Starts worker processes when there is a first job for them, and no more of them than jobs."""
+
+    def __init__(self, workers: int, to_do: int) -> None:
+        self._workers = min(workers, to_do)
+        self._executor: Executor | None = None
+
+    @property
+    def capacity(self) -> int:
+        return self._workers * 2 if self._workers > 1 else 1
+
+    def submit(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        if self._executor is None:
+            self._executor = LocalProcesses(self._workers) if self._workers > 1 else InProcess()
+        return self._executor.submit(function, argument)
+
+    def restart(self) -> None:
+        if self._executor is not None:
+            self._executor.restart()
+
+    def close(self, *, kill: bool = False) -> None:
+        if self._executor is not None:
+            self._executor.close(kill=kill)
+
+
+class _Both:
+    """Tells the user and the journal."""
+
+    def __init__(self, user: Observer, journal: Journal) -> None:
+        self._user, self._journal = user, journal
+
+    def begin(self, plan: Plan) -> None:
+        self._user.begin(plan)
+
+    def started(self, job: Job) -> None:
+        self._user.started(job)
+
+    def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
+        self._journal.settled(job, verdict, ran=ran, seconds=seconds, notices=notices)
+        self._user.settled(job, verdict, ran=ran, seconds=seconds, notices=notices)
+
+    def withdrawn(self, path: str) -> None:
+        self._journal.withdrawn(path)
+        self._user.withdrawn(path)

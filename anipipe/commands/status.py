@@ -1,0 +1,107 @@
+"""What state an experiment is in: one line per session, one column per stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from anipipe.commands.opening import Opened
+from anipipe.engine.freshness import State
+from anipipe.engine.plan import Job
+
+#: How a state is marked in a cell, the worst first: the order in which a cell's states are named.
+MARKS: dict[State, str] = {
+    State.FAILED: "failed",
+    State.CONFLICT: "conflict",
+    State.BLOCKED: "blocked",
+    State.STALE: "stale",
+    State.PENDING: "pending",
+    State.EDITED: "edited",
+    State.GIVEN: "given",
+    State.ARCHIVED: "archived",
+    State.FRESH: "ok",
+}
+WHOLE = "(all sessions)"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The states of an experiment's jobs, by session and column.
+
+    Attributes
+    ----------
+    columns : list of str
+        Stages in order; those that make tables share the last column.
+    rows : dict
+        Session to the counts in each column.
+    """
+
+    columns: list[str]
+    rows: dict[str, list[Counter[State]]]
+
+
+def table(opened: Opened) -> Table:
+    """Count states by session and stage; sessions without jobs are left out."""
+    jobs = list(_shown(opened))
+    columns = list(
+        dict.fromkeys(_column(job) for job in sorted(jobs, key=lambda job: job.stage.group == "tables"))
+    )
+    place = {column: index for index, column in enumerate(columns)}
+    rows: dict[str, list[Counter[State]]] = {}
+    for job in jobs:
+        row = rows.setdefault(_session(job), [Counter() for _ in columns])
+        row[place[_column(job)]][opened.plan.state(job)] += 1
+    order = [unit.label for unit in opened.experiment.of("session") if unit.label in rows]
+    rest = [session for session in rows if session not in order]
+    return Table(columns, {session: rows[session] for session in (*order, *rest)})
+
+
+def describe(opened: Opened) -> dict[str, Any]:
+    """Return everything about an experiment's state, in plain JSON values."""
+    plan = opened.plan
+    jobs = [
+        {
+            "stage": job.stage.name,
+            "session": _session(job),
+            "unit": job.unit.label,
+            "state": str(plan.state(job)),
+            "reasons": list(plan.verdicts[job].verdict.reasons),
+            "outputs": list(job.outputs),
+        }
+        for job in _shown(opened)
+    ]
+    return {
+        "experiment": str(opened.experiment.root),
+        "counts": {str(state): count for state, count in plan.counts(_shown(opened)).items()},
+        "jobs": jobs,
+        "problems": opened.problems(),
+        "notices": opened.notices(),
+    }
+
+
+def explained(opened: Opened) -> Iterator[tuple[Job, State, tuple[str, ...]]]:
+    """Yield every job that is not simply up to date, with every reason."""
+    for job in _shown(opened):
+        verdict = opened.plan.verdicts[job].verdict
+        if verdict.state is not State.FRESH:
+            yield job, verdict.state, verdict.reasons
+
+
+def _shown(opened: Opened) -> Iterator[Job]:
+    """Yield the jobs of the sessions that were asked for."""
+    for job in opened.plan.jobs:
+        group = f"{job.unit.group}/"
+        if not opened.folders or any(group.startswith(f"{folder}/") for folder in opened.folders):
+            yield job
+
+
+def _column(job: Job) -> str:
+    return "tables" if job.stage.group == "tables" else job.stage.name
+
+
+def _session(job: Job) -> str:
+    if job.unit.kind == "experiment":
+        return WHOLE
+    return job.unit.group or "."

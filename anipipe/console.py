@@ -1,0 +1,146 @@
+"""How things look on a terminal: colours, tables, progress. Text only; :mod:`anipipe.cli` prints it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from anipipe.commands.opening import Opened
+from anipipe.engine.freshness import State, Verdict
+from anipipe.engine.plan import Job, Plan
+
+_STYLES: dict[str, dict[str, Any]] = {"bold": {"bold": True}}
+
+
+def paint(text: str, colour: str) -> str:
+    """Return coloured text; click takes the colour out where the output is no terminal."""
+    return click.style(text, **_STYLES.get(colour, {"fg": colour}))
+
+
+def wrapped(text: str, lead: str = "") -> str:
+    """Return text behind a lead, later lines indented; broken into lines only on a terminal."""
+    if not sys.stdout.isatty():
+        return lead + text.replace("\n", "\n    ")
+    width = min(shutil.get_terminal_size().columns, 120)
+    start = len(click.unstyle(lead))
+    first, *rest = text.splitlines() or [""]
+    lines = textwrap.wrap(first, max(20, width), initial_indent=" " * start, subsequent_indent="    ") or [""]
+    lines[0] = lead + lines[0][start:]
+    for line in rest:
+        lines += textwrap.wrap(line, max(20, width), initial_indent="    ", subsequent_indent="      ")
+    return "\n".join(lines)
+
+
+def table_lines(
+    corner: str,
+    columns: Sequence[str],
+    rows: Mapping[str, Sequence[Counter[State]]],
+    marks: Mapping[State, str],
+) -> Iterator[str]:
+    """Yield the lines of a table of states; a cell names its states, the worst first, with their numbers."""
+    if not rows:
+        return
+    cells = {name: [_cell(counts, marks) for counts in row] for name, row in rows.items()}
+    first = max(len(corner), *(len(name) for name in cells))
+    widths = [
+        max(len(column), *(len(click.unstyle(row[index])) for row in cells.values()))
+        for index, column in enumerate(columns)
+    ]
+    header = [
+        corner.ljust(first),
+        *(column.ljust(width) for column, width in zip(columns, widths, strict=True)),
+    ]
+    yield paint("  ".join(header).rstrip(), "bold")
+    for name, row in cells.items():
+        padded = [
+            cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row, widths, strict=True)
+        ]
+        yield "  ".join([name.ljust(first), *padded]).rstrip()
+
+
+_COLOURS = {State.FAILED: "red", State.FRESH: "green", State.CONFLICT: "magenta"}
+
+
+def _cell(counts: Counter[State], marks: Mapping[State, str]) -> str:
+    if not counts:
+        return "-"
+    parts = []
+    for state, mark in marks.items():
+        if counts[state]:
+            number = f"{counts[state]} " if counts.total() > 1 else ""
+            parts.append(paint(f"{number}{mark}", _COLOURS.get(state, "yellow")))
+    return ", ".join(parts)
+
+
+class Progress:
+    """Shows a run as it goes: one bar per stage on a terminal, else a line per job."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._bars: dict[str, Any] = {}
+        self._terminal = sys.stderr.isatty()
+
+    def begin(self, plan: Plan) -> None:
+        """Draw the bars of the stages that have something to do."""
+        if not self._terminal:
+            return
+        from tqdm import tqdm
+
+        ahead = Counter(
+            job.stage.name
+            for job in plan.jobs
+            if job.selected and (plan.state(job).to_do or plan.state(job) is State.PENDING)
+        )
+        for position, stage in enumerate(stage.name for stage in plan.registry if ahead[stage.name]):
+            self._bars[stage] = tqdm(
+                total=ahead[stage],
+                desc=f"{stage:<20}",
+                unit="job",
+                position=position,
+                leave=True,
+                dynamic_ncols=True,
+            )
+        self._ahead = {
+            job
+            for job in plan.jobs
+            if job.selected and (plan.state(job).to_do or plan.state(job) is State.PENDING)
+        }
+
+    def started(self, job: Job) -> None:
+        """Show nothing: a job is news when it ends."""
+
+    def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
+        """Move a bar on, or tell what was done."""
+        bar = self._bars.get(job.stage.name)
+        if bar is not None and job in self._ahead:
+            bar.update(1)
+            if all(other.n >= other.total for other in self._bars.values()):
+                self._end()
+        if ran and verdict.state is State.FAILED:
+            self._say(wrapped(verdict.reasons[0], paint(f"failed {job.label}: ", "red")))
+        elif ran and not self._terminal:
+            self._say(f"done {job.label} ({seconds:.2f} s)")
+        for notice in notices:
+            self._say(wrapped(notice, paint(f"note {job.label}: ", "yellow")))
+
+    def withdrawn(self, path: str) -> None:
+        """Tell that a part of a table was taken out."""
+        self._say(f"taken out of its table, since it is not current: {path}")
+
+    def _say(self, text: str) -> None:
+        if self._bars:
+            from tqdm import tqdm
+
+            tqdm.write(text, file=sys.stderr)
+        else:
+            click.echo(text, err=True)
+
+    def _end(self) -> None:
+        for bar in self._bars.values():
+            bar.close()
+        self._bars = {}

@@ -1,0 +1,15 @@
+"""The engine: jobs with inputs, outputs and options, and which of them have to be done.
+
+It knows files and functions, and nothing of cameras or animals.
+
+- :mod:`~anipipe.engine.declare`    artifacts, stages, units: what a pipeline is made of
+- :mod:`~anipipe.engine.digest`     what is on disk, by content
+- :mod:`~anipipe.engine.records`    what was made from what, as append-only lines
+- :mod:`~anipipe.engine.freshness`  the one function that decides and explains
+- :mod:`~anipipe.engine.plan`       the graph of jobs, and each job's verdict
+- :mod:`~anipipe.engine.perform`    one job, wherever it runs
+- :mod:`~anipipe.engine.executors`  where jobs run
+- :mod:`~anipipe.engine.runner`     the coordinator: order, commits, failures
+- :mod:`~anipipe.engine.lock`       one run at a time in one experiment
+- :mod:`~anipipe.engine.journal`    the log and the report of a run
+"""

@@ -1,0 +1,173 @@
+"""What is on disk, by content, without reading again what has not changed.
+
+A file whose size and modification time are as noted is taken to have the noted content. The notes are a
+cache: they can be deleted at any time, and then contents are read once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+#: Files above this many bytes are sampled where that is allowed.
+SAMPLED_ABOVE = 64 * 2**20
+_SAMPLES = 32
+_BLOCK = 2**20
+
+
+def digest_file(path: str | Path, *, sampled: bool = False) -> str:
+    """Return the digest of a file's content.
+
+    Parameters
+    ----------
+    path : path
+    sampled : bool
+        Digest files of more than 64 MiB by their size and 32 blocks of 1 MiB spread evenly over them
+        (first and last included); meant for videos, where any edit moves what follows.
+
+    Returns
+    -------
+    str
+        BLAKE2b of 128 bits in hex; sampled digests start with ``~``.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - called for every file of a lab: the cheapest way
+        size = os.fstat(file.fileno()).st_size
+        if sampled and size > SAMPLED_ABOVE:
+            digest.update(str(size).encode())
+            for index in range(_SAMPLES):
+                file.seek((size - _BLOCK) * index // (_SAMPLES - 1))
+                digest.update(file.read(_BLOCK))
+            return "~" + digest.hexdigest()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Disk:
+    """The files under one root, seen through notes of their sizes, times and digests.
+
+    Paths are relative to the root, with forward slashes.
+    """
+
+    def __init__(self, root: Path, notes: Path | None = None) -> None:
+        self.root = root
+        self._prefix = f"{root}{os.sep}"
+        self._notes_path = notes
+        self._notes: dict[str, list[int | str]] = _load_notes(notes) if notes else {}
+        self._seen: dict[str, str | None] = {}
+        self._stats: dict[str, tuple[int, int]] = {}
+        self._young: dict[str, str] = {}
+        self._changed = False
+
+    def path(self, relative: str) -> Path:
+        """Return the full path of ``relative``."""
+        return Path(self._prefix + relative)
+
+    def digest(self, relative: str, *, sampled: bool = False) -> str | None:
+        """Return the digest of a file; ``None`` if it is missing or empty.
+
+        An empty file is what a crashed program leaves behind; it holds nobody's work.
+        The answer is remembered for the life of this object: see :meth:`forget`.
+        """
+        if relative in self._seen:
+            return self._seen[relative]
+        result = self._digest(relative, sampled)
+        self._seen[relative] = result
+        return result
+
+    def exists(self, relative: str) -> bool:
+        """Say whether there is a file that is not empty."""
+        if relative in self._seen:
+            return self._seen[relative] is not None
+        stat = self._stat(relative)
+        return stat is not None and stat[0] > 0
+
+    def forget(self, relative: str) -> None:
+        """Look at a file anew next time."""
+        self._seen.pop(relative, None)
+
+    def wrote(self, relative: str, digest: str) -> None:
+        """Note a file that was just written, whose digest is known."""
+        stat = self._stat(relative)
+        if stat is not None:
+            self._seen[relative] = digest
+            self._stats[relative] = stat
+            self._note(relative, stat, digest)
+
+    def unchanged_since(self, relative: str) -> bool:
+        """Say whether a file still has the size and time that it had when it was digested."""
+        return self._stats.get(relative) == self._stat(relative)
+
+    def save(self) -> None:
+        """Write the notes, if there is anything new in them; a failure to do so costs only time."""
+        for relative, digest in list(self._young.items()):
+            if (stat := self._stat(relative)) is not None and stat == self._stats.get(relative):
+                self._note(relative, stat, digest)
+        if self._notes_path is None or not self._changed:
+            return
+        text = json.dumps({"version": 1, "files": self._notes}, separators=(",", ":"))
+        temporary = self._notes_path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self._notes_path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self._notes_path)
+            self._changed = False
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+    def prune(self, keep: Mapping[str, object] | set[str]) -> None:
+        """Drop the notes of files that nothing mentions any more."""
+        gone = [path for path in self._notes if path not in keep]
+        for path in gone:
+            del self._notes[path]
+        self._changed = self._changed or bool(gone)
+
+    def _digest(self, relative: str, sampled: bool) -> str | None:
+        stat = self._stat(relative)
+        if stat is None or stat[0] == 0:
+            return None
+        self._stats[relative] = stat
+        note = self._notes.get(relative)
+        if note is not None and (note[0], note[1]) == stat:
+            return str(note[2])
+        try:
+            digest = digest_file(self._prefix + relative, sampled=sampled)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return f"!{error.strerror}"  # the job that needs it will fail and say so
+        self._note(relative, stat, digest)
+        return digest
+
+    def _note(self, relative: str, stat: tuple[int, int], digest: str) -> None:
+        # A file can be rewritten within one tick of its file system's clock, with the same size: what is
+        # that young is not noted yet, else that edit would be missed. Whole seconds betray a coarse clock.
+        tick = 2_000_000_000 if stat[1] % 1_000_000_000 == 0 else 20_000_000
+        if stat[1] < time.time_ns() - tick:
+            self._notes[relative] = [*stat, digest]
+            self._young.pop(relative, None)
+            self._changed = True
+        else:
+            self._young[relative] = digest
+            self._changed = self._notes.pop(relative, None) is not None or self._changed
+
+    def _stat(self, relative: str) -> tuple[int, int] | None:
+        try:
+            stat = os.stat(self._prefix + relative)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return stat.st_size, stat.st_mtime_ns
+
+
+def _load_notes(path: Path) -> dict[str, list[int | str]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        files = content["files"] if content["version"] == 1 else {}
+        return {name: note for name, note in files.items() if len(note) == 3}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # a cache: whatever is wrong with it, contents can be read again

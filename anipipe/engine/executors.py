@@ -1,0 +1,103 @@
+"""Where jobs run. An executor takes a function with one argument and gives back a future."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol
+
+#: One thread in each of the libraries that would take all cores for one job. Fixed, rather than a share of
+#: the cores, so that results do not depend on how many workers there are.
+THREADS = {
+    name: "1"
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    )
+}
+
+
+def limit_threads() -> None:
+    """Hold numerical libraries to :data:`THREADS` in this process; to be called before they are imported."""
+    os.environ.update(THREADS)
+
+
+class WorkersDied(Exception):
+    """A worker process vanished; whatever was running has to be submitted again."""
+
+
+class Executor(Protocol):
+    """Submits jobs."""
+
+    capacity: int
+
+    def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Have ``function(argument)`` run."""
+
+    def restart(self) -> None:
+        """Start anew after workers have died."""
+
+    def close(self, *, kill: bool = False) -> None:
+        """End; at once if ``kill``."""
+
+
+class InProcess:
+    """Runs each job at once in this process: the easiest to debug."""
+
+    capacity = 1
+
+    def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Run ``function(argument)`` now."""
+        future: Future[Any] = Future()
+        future.set_result(function(argument))
+        return future
+
+    def restart(self) -> None:
+        """Nothing to start."""
+
+    def close(self, *, kill: bool = False) -> None:
+        """Nothing to end."""
+
+
+class LocalProcesses:
+    """Runs jobs in worker processes of this machine (joblib's loky).
+
+    Parameters
+    ----------
+    workers : int
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        # One job waits for each that runs, so that workers never idle; more would only delay Ctrl-C.
+        self.capacity = 2 * workers
+        self._pool = self._start()
+
+    def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Queue ``function(argument)``."""
+        try:
+            future: Future[Any] = self._pool.submit(function, argument)
+        except (BrokenProcessPool, RuntimeError) as error:
+            raise WorkersDied from error
+        return future
+
+    def restart(self) -> None:
+        """Replace the pool."""
+        self.close(kill=True)
+        self._pool = self._start()
+
+    def close(self, *, kill: bool = False) -> None:
+        """Shut the pool down."""
+        self._pool.shutdown(wait=True, kill_workers=kill)
+
+    def _start(self) -> Any:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        return ProcessPoolExecutor(max_workers=self.workers, timeout=600, env=THREADS)

@@ -1,0 +1,254 @@
+"""The one function that decides whether a job has to be done, and explains why.
+
+A job's *facts* are a flat dict: the digest of each input (``in:PATH``) and output (``out:PATH``), each option
+(``option:KEY``), the stage's version (``stage``) and that of libraries whose results differ between versions
+(``library:NAME``). What is recorded when a job is done is that dict. The job is up to date when the facts then equal
+the facts now, and the explanation is their difference, all of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from anipipe.engine.records import Claims, Facts
+
+
+class State(enum.StrEnum):
+    """What :func:`judge` finds."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    PENDING = "pending"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    GIVEN = "given"
+    EDITED = "edited"
+    CONFLICT = "conflict"
+    ARCHIVED = "archived"
+
+    @property
+    def current(self) -> bool:
+        """Whether the output on disk is what others are meant to use."""
+        return self in _CURRENT
+
+    @property
+    def to_do(self) -> bool:
+        """Whether the job should be run."""
+        return self in (State.STALE, State.FAILED)
+
+
+_CURRENT = {State.FRESH, State.GIVEN, State.EDITED, State.CONFLICT, State.ARCHIVED}
+
+#: One line each, for people.
+MEANINGS: Mapping[State, str] = {
+    State.FRESH: "up to date",
+    State.STALE: "has to be made (again)",
+    State.PENDING: "will be looked at once its inputs are made",
+    State.BLOCKED: "cannot be made: an input is missing or failed",
+    State.FAILED: "the last try failed",
+    State.GIVEN: "not made by anipipe: used as it is",
+    State.EDITED: "changed since anipipe made it: used as it is",
+    State.CONFLICT: "given or edited, and what it was made from has changed since",
+    State.ARCHIVED: "kept, though what it was made from is gone",
+}
+
+
+class _Pending:
+    def __repr__(self) -> str:
+        return "PENDING"
+
+
+#: Stands for the digest of an input that will be made again first.
+PENDING: Any = _Pending()
+
+
+@dataclass(slots=True)
+class Situation:
+    """What is true of a job now.
+
+    Attributes
+    ----------
+    facts : dict
+        Inputs that are on disk (or :data:`PENDING`), options, versions; no outputs.
+    outputs : dict
+        Digest of each output, ``None`` where it is missing.
+    missing : list of str
+        For each input that is needed and not there: what to tell the user.
+    left_out : list of str
+        For a fan-in: labels of the inputs that are not current.
+    """
+
+    facts: Facts
+    outputs: dict[str, str | None]
+    missing: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The state of a job and every reason for it, in words."""
+
+    state: State
+    reasons: tuple[str, ...] = ()
+
+
+def differences(then: Facts, now: Facts, introduced: Mapping[str, Any]) -> list[str]:
+    """Name everything, save outputs, in which two sets of facts differ.
+
+    Parameters
+    ----------
+    then, now : dict
+        Facts. Inputs that are :data:`PENDING` now are passed over.
+    introduced : mapping
+        Value that an option is taken to have had in a record from before it existed.
+
+    Returns
+    -------
+    list of str
+        One sentence each; options first, then versions, then inputs by path.
+    """
+    options, versions, inputs = [], [], []
+    for key, value in now.items():
+        kind, _, name = key.partition(":")
+        if kind == "in":
+            if key not in then:
+                inputs.append(f"new input {name}")
+            elif value is not PENDING and then[key] != value:
+                inputs.append(f"{name} changed")
+        elif kind == "option":
+            was = then.get(key, introduced.get(name))
+            if was != value:
+                options.extend(_option_changes(name, was, value))
+        elif then.get(key) != value:
+            what = "stage version" if kind == "stage" else name
+            versions.append(f"{what} {then.get(key, 'unknown')} -> {value}")
+    inputs.extend(f"input {key[3:]} is gone" for key in then if key.startswith("in:") and key not in now)
+    return [*sorted(options), *sorted(versions), *sorted(inputs)]
+
+
+def judge(
+    situation: Situation,
+    claims: Claims,
+    *,
+    introduced: Mapping[str, Any],
+    strict: bool = True,
+    forced: bool = False,
+    exists: Callable[[str], bool],
+    readable: Callable[[str], bool],
+) -> Verdict:
+    """Decide what state a job is in, and say why.
+
+    Parameters
+    ----------
+    situation : Situation
+        What is true now.
+    claims : Claims
+        What is recorded.
+    introduced : mapping
+        See :func:`differences`.
+    strict : bool
+        The job needs all its inputs (no fan-in), so that one that vanished means its output is archived.
+    forced : bool
+        The user asked for it by name: given, edited and archived outputs are no obstacle.
+    exists, readable : callable
+        Whether a path is on disk; whether an output can be read in full (asked only of outputs that
+        are not as recorded).
+    """
+    now, outputs = situation.facts, situation.outputs
+    present = {path: digest for path, digest in outputs.items() if digest is not None}
+    foreign: list[str] = []
+    torn: list[str] = []
+    for path, digest in present.items():
+        recorded = [facts[f"out:{path}"] for facts in claims.made() if f"out:{path}" in facts]
+        if digest not in recorded:
+            # What we made and is now unreadable was truncated, not edited; an unreadable file of
+            # somebody else's is theirs all the same.
+            (torn if recorded and not readable(path) else foreign).append(path)
+    if forced:
+        if situation.missing:
+            return Verdict(State.BLOCKED, tuple(situation.missing))
+        return Verdict(State.STALE, ("asked for with --force",))
+    record = _record_on_disk(claims, present)
+    if foreign:
+        return _judge_foreign(foreign, situation, claims, record, introduced)
+    if record is not None and strict and len(present) == len(outputs) and not torn:
+        gone = [key for key in record if key.startswith("in:") and key not in now]
+        added = [key for key in now if key.startswith("in:") and key not in record]
+        if gone and not added and not any(exists(key[3:]) for key in gone):
+            return Verdict(State.ARCHIVED, tuple(f"input {key[3:]} is gone" for key in gone))
+    if situation.missing:
+        return Verdict(State.BLOCKED, tuple(situation.missing))
+    reasons = [f"{path} is unreadable" for path in torn]
+    if record is None:
+        reasons += [f"{path} is not there yet" for path in outputs if path not in present]
+    else:
+        reasons += [f"{path} was deleted" for path in outputs if path not in present]
+        reasons += [
+            f"{path} is from an interrupted run"
+            for path, digest in present.items()
+            if path not in torn and record.get(f"out:{path}") != digest
+        ]
+        reasons += differences(record, now, introduced)
+    if reasons:
+        if claims.failure is not None:
+            return Verdict(State.FAILED, (claims.failure.get("message", "failed"), *reasons))
+        return Verdict(State.STALE, tuple(reasons))
+    if any(value is PENDING for value in now.values()):
+        return Verdict(
+            State.PENDING, tuple(f"{key[3:]} is made again first" for key, v in now.items() if v is PENDING)
+        )
+    return Verdict(State.FRESH)
+
+
+def _judge_foreign(
+    foreign: list[str],
+    situation: Situation,
+    claims: Claims,
+    record: Facts | None,
+    introduced: Mapping[str, Any],
+) -> Verdict:
+    edited = any(f"out:{path}" in facts for path in foreign for facts in claims.made())
+    then = record if edited else claims.given
+    state = State.EDITED if edited else State.GIVEN
+    words = "was changed since anipipe made it" if edited else "was not made by anipipe"
+    reasons = [f"{path} {words}; it is used as it is" for path in foreign]
+    if then is not None:
+        changed = [
+            text for text in differences(then, situation.facts, introduced) if not text.endswith("is gone")
+        ]
+        if changed:
+            reasons += changed
+            reasons.append(f"to make it again, and lose what it holds: --force {foreign[0]}")
+            state = State.CONFLICT
+    return Verdict(state, tuple(reasons))
+
+
+def _record_on_disk(claims: Claims, present: Mapping[str, str]) -> Facts | None:
+    """Return the facts of the making whose outputs are those on disk, else of the one confirmed last."""
+    if present:
+        for facts in claims.made():
+            if all(facts.get(f"out:{path}") == digest for path, digest in present.items()):
+                return facts
+    return claims.done
+
+
+def _option_changes(name: str, was: Any, now: Any) -> list[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        changes = []
+        for key in {**was, **now}:
+            if key not in was:
+                changes.append(f"{name}.{key} = {_short(now[key])} was added")
+            elif key not in now:
+                changes.append(f"{name}.{key} was removed")
+            elif was[key] != now[key]:
+                changes.extend(_option_changes(f"{name}.{key}", was[key], now[key]))
+        return changes
+    return [f"{name}: {_short(was)} -> {_short(now)}"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,207 @@
+"""One job, wherever it runs: load, call, write beside the target, digest.
+
+Nothing is renamed into place and nothing recorded here; that is the coordinator's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+from anipipe.engine.declare import Artifact, Names, Options, Stage, ThisUnit, as_read
+from anipipe.engine.digest import digest_file
+from anipipe.errors import AnipipeError, Notice
+
+#: Unfinished outputs are called ``.anipipe-TOKEN-…``, in the folder that they are meant for.
+TEMPORARY = ".anipipe-"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One artifact to be read."""
+
+    role: str
+    artifact: Artifact
+    paths: tuple[str, ...]
+    names: Names
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that a worker needs to know of a job; small, and free of the graph."""
+
+    stage: Stage
+    root: Path
+    names: Names
+    options: Options
+    inputs: tuple[Input, ...]
+    outputs: tuple[tuple[Artifact, str], ...]
+    token: str
+    coordinator: int
+
+
+@dataclass(slots=True)
+class Made:
+    """A job's outputs, written and waiting to be renamed: target to (temporary, digest)."""
+
+    outputs: dict[str, tuple[Path, str]]
+    notes: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Failed:
+    """Why a job could not be done."""
+
+    message: str
+    traceback: str = ""
+    seconds: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Loaded(Sequence[Any]):
+    """The values of a lazy fan-in: each is read when it is asked for, and not kept."""
+
+    def __init__(self, root: Path, inputs: Sequence[Input]) -> None:
+        self._root, self._inputs = root, inputs
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (load(self._root, item) for item in self._inputs)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Loaded: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return Loaded(self._root, self._inputs[index])
+        return load(self._root, self._inputs[index])
+
+
+def load(root: Path, item: Input) -> Any:
+    """Read one input."""
+    if item.artifact.read is None:
+        raise TypeError(f"{item.artifact.name} cannot be read")
+    return item.artifact.read([root / path for path in item.paths], item.names)
+
+
+def perform(task: Task) -> Made | Failed:
+    """Do a job, up to the temporary files that hold its outputs.
+
+    Every failure is returned, none raised, so that one job's is its own.
+    """
+    began = time.perf_counter()
+    temporaries: list[Path] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", Notice)
+        try:
+            made = _make(task, temporaries)
+            result: Made | Failed = made
+        except Exception as error:
+            _discard(temporaries)
+            result = _failure(error, task)
+        except BaseException:
+            _discard(temporaries)
+            raise
+    notices = list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, Notice)))
+    if notices:
+        result.notes["notices"] = notices
+    result.seconds = time.perf_counter() - began
+    if _orphaned(task):
+        _discard(temporaries)
+    return result
+
+
+def _make(task: Task, temporaries: list[Path]) -> Made:
+    stage = task.stage
+    values = stage.run(**_arguments(task), options=task.options)
+    if not isinstance(stage.writes, tuple):
+        values = (values,)
+    made = Made({})
+    for index, ((artifact, target), value) in enumerate(zip(task.outputs, values, strict=True)):
+        if artifact.write is None:
+            raise TypeError(f"{artifact.name} cannot be written")
+        path = task.root / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{TEMPORARY}{task.token}-{os.getpid()}-{index}{path.suffix}")
+        temporaries.append(temporary)
+        artifact.write(value, temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        made.outputs[target] = temporary, digest_file(temporary, sampled=artifact.sampled)
+        if artifact.describe is not None:
+            made.notes.update(artifact.describe(value))
+    return made
+
+
+def _arguments(task: Task) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for role, what in task.stage.reads.items():
+        if isinstance(what, ThisUnit):
+            arguments[role] = task.names
+            continue
+        items = [item for item in task.inputs if item.role == role]
+        if as_read(what).each:
+            arguments[role] = Loaded(task.root, items)
+        else:
+            arguments[role] = load(task.root, items[0]) if items else None
+    return arguments
+
+
+def _orphaned(task: Task) -> bool:
+    """Say whether the coordinator is gone, so that nobody will take the outputs."""
+    return os.getpid() != task.coordinator and hasattr(os, "getppid") and os.getppid() == 1
+
+
+def _discard(temporaries: list[Path]) -> None:
+    for temporary in temporaries:
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError:
+            pass
+
+
+def _failure(error: Exception, task: Task) -> Failed:
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, AnipipeError):
+        return Failed(_placed(str(error), task), text)
+    if isinstance(error, OSError):
+        return Failed(explain_os_error(error, task.root / task.outputs[0][1]), text)
+    if isinstance(error, MemoryError):
+        return Failed("not enough memory: run with fewer --jobs, or on a larger machine", text)
+    return Failed(f"unexpected {type(error).__name__}: {error} (a defect of anipipe; please report it)", text)
+
+
+def _placed(message: str, task: Task) -> str:
+    """Add to a message that names no file those that it is about: pure functions know of none."""
+    files = [path for item in task.inputs for path in item.paths]
+    if not files or any(Path(path).name in message for path in files):
+        return message
+    shown = ", ".join(files[-4:]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")
+    return f"{message} (from {shown})"
+
+
+def explain_os_error(error: OSError, target: Path) -> str:
+    """Say what an operating system's error means for the user, and what to do."""
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else target
+    if path.name.startswith(TEMPORARY):
+        path = target
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+        return f"{target}: the disk is full or the quota used up; free some space and run again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path}: no permission to write or read here; check the owner and the mode of {path.parent}"
+    if error.errno == errno.ENAMETOOLONG:
+        return (
+            f"{path}: the name is too long for this file system; shorten the name of the video or the session"
+        )
+    return f"{path}: {error.strerror or error}"

@@ -1,0 +1,290 @@
+"""The graph of jobs, and each job's verdict.
+
+The same :meth:`Plan.examine` serves a run, where inputs have just been made, and a look ahead (``status``,
+``--dry-run``), where they are only known to be going to be.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit
+from anipipe.engine.digest import Disk
+from anipipe.engine.freshness import PENDING, Situation, State, Verdict, judge
+from anipipe.engine.records import Claims, Facts, Records
+from anipipe.errors import AnipipeError, UsageError
+
+
+@dataclass(slots=True, eq=False)
+class Source:
+    """One input of a job: an artifact of one unit."""
+
+    role: str
+    artifact: Artifact
+    unit: Unit
+    paths: tuple[str, ...]
+    producer: Job | None
+    optional: bool
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A stage for one unit."""
+
+    stage: Stage
+    unit: Unit
+    home: str
+    key: str
+    options: Options
+    fixed: Facts
+    introduced: Mapping[str, Any]
+    sources: list[Source]
+    outputs: dict[str, Artifact]
+    selected: bool = True
+    forced: bool = False
+
+    @property
+    def label(self) -> str:
+        """How it is shown to people."""
+        return f"{self.stage.name} {self.unit.label}".rstrip()
+
+
+@dataclass(slots=True)
+class Examined:
+    """A verdict with what it rests on."""
+
+    verdict: Verdict
+    situation: Situation
+    usable: list[Source]
+    stale_inputs: list[str] = field(default_factory=list)
+
+
+class Plan:
+    """The jobs of one experiment, each after those it reads from, and their verdicts so far.
+
+    Parameters
+    ----------
+    registry : Registry
+    units : iterable of Unit
+    disk, records
+        Of the same root.
+    """
+
+    def __init__(self, registry: Registry, units: Iterable[Unit], disk: Disk, records: Records) -> None:
+        self.registry, self.disk, self.records = registry, disk, records
+        self.by_output: dict[str, Job] = {}
+        self.dependents: dict[Job, list[Job]] = {}
+        self.verdicts: dict[Job, Examined] = {}
+        #: Jobs that a run has tried and failed at: nothing more is to come from them.
+        self.tried: set[Job] = set()
+        by_kind: dict[str, list[Unit]] = {}
+        for unit in units:
+            by_kind.setdefault(unit.kind, []).append(unit)
+        self._facts: dict[tuple[str, int], tuple[Options, Facts, Mapping[str, Any]]] = {}
+        self.jobs = [
+            job
+            for stage in registry
+            for unit in by_kind.get(stage.per, ())
+            if stage.enabled(unit.settings) and (job := self._job(stage, unit)) is not None
+        ]
+
+    def select(self, stages: Iterable[Stage], *, units: Iterable[Unit] | None = None) -> None:
+        """Choose which jobs are to be brought up to date.
+
+        Parameters
+        ----------
+        stages : iterable of Stage
+        units : iterable of Unit, optional
+            Only jobs for these; all, if not told.
+        """
+        names = {stage.name for stage in stages}
+        chosen = None if units is None else set(units)
+        for job in self.jobs:
+            job.selected = job.stage.name in names and (chosen is None or job.unit in chosen)
+
+    def force(self, paths: Sequence[str]) -> None:
+        """Mark the jobs whose outputs are named, or lie below a named folder, to be done whatever is there.
+
+        Raises
+        ------
+        UsageError
+            If a path (relative to the root) is no output.
+        """
+        for wanted in paths:
+            hits = [
+                job for path, job in self.by_output.items() if path == wanted or path.startswith(f"{wanted}/")
+            ]
+            if not hits:
+                raise UsageError(
+                    f"--force {wanted}: no stage writes this; `anipipe status --why` lists the outputs"
+                )
+            for job in hits:
+                job.forced = True
+
+    def examine_all(self) -> None:
+        """Look ahead: give every job its verdict, as if those before it were done."""
+        for job in self.jobs:
+            self.examine(job)
+
+    def examine(self, job: Job) -> Examined:
+        """Give a job its verdict, from the verdicts of those before it and from what is on disk."""
+        examined = self._situation(job)
+        claims = self.claims(job)
+        examined.verdict = judge(
+            examined.situation,
+            claims,
+            introduced=job.introduced,
+            strict=not job.stage.fan_in,
+            forced=job.forced and job.selected,
+            exists=self.disk.exists,
+            readable=lambda path: self._readable(job, path),
+        )
+        if examined.stale_inputs and not job.selected and examined.verdict.state is State.FRESH:
+            # True to the files on disk, which are not what they should be: for those after it, not current.
+            examined.verdict = Verdict(State.PENDING, tuple(examined.stale_inputs))
+        self.verdicts[job] = examined
+        return examined
+
+    def claims(self, job: Job) -> Claims:
+        """Return what is recorded about a job."""
+        return self.records.claims(job.home, job.key)
+
+    def state(self, job: Job) -> State:
+        """Return the state that a job was last found in."""
+        return self.verdicts[job].verdict.state
+
+    def counts(self, jobs: Iterable[Job] | None = None) -> Counter[State]:
+        """Count jobs by state."""
+        return Counter(self.state(job) for job in (self.jobs if jobs is None else jobs))
+
+    def unclaimed(self) -> list[str]:
+        """Return the keys of recorded parts of collections that no job makes any more."""
+        collected = {stage.name for stage in self.registry if stage.collected}
+        taken = {job.key for job in self.jobs if job.stage.collected}
+        return [
+            key
+            for key, claims in self.records.jobs("")
+            if key.partition(":")[0] in collected and key not in taken and (claims.done or claims.intents)
+        ]
+
+    def _job(self, stage: Stage, unit: Unit) -> Job | None:
+        options, fixed, introduced = self._options(stage, unit.settings)
+        sources = [source for role, read in stage.file_reads() for source in self._sources(role, read, unit)]
+        if stage.fan_in and not sources:
+            return None
+        outputs = {artifact.paths(unit)[0]: artifact for artifact in stage.outputs}
+        # A collection outlives the folders of its parts, so the root remembers what is in it.
+        home, key = ("", unit.label) if stage.collected else (unit.home, unit.key)
+        job = Job(stage, unit, home, f"{stage.name}:{key}", options, fixed, introduced, sources, outputs)
+        for path in outputs:
+            if path in self.by_output:
+                other = self.by_output[path]
+                raise AnipipeError(
+                    f"{job.label} and {other.label} would both write {path}: rename one of their files"
+                )
+            self.by_output[path] = job
+        self.dependents[job] = []
+        for source in sources:
+            if source.producer is not None:
+                self.dependents[source.producer].append(job)
+        return job
+
+    def _options(self, stage: Stage, settings: Any) -> tuple[Options, Facts, Mapping[str, Any]]:
+        # Most sessions of a lab share one settings object, and with it their options.
+        key = (stage.name, id(settings))
+        if key not in self._facts:
+            options = stage.options.of(settings)
+            fixed: Facts = {"stage": stage.version}
+            fixed.update((f"option:{name}", value) for name, value in options.facts().items())
+            fixed.update((f"library:{name}", _library_version(name)) for name in stage.libraries)
+            self._facts[key] = options, fixed, stage.options.introduced()
+        return self._facts[key]
+
+    def _sources(self, role: str, read: Read, unit: Unit) -> Iterator[Source]:
+        artifacts = read.artifacts
+        units = [unit] if artifacts[0].per == unit.kind else unit.related.get(artifacts[0].per, [])
+        for other in units:
+            artifact = next((a for a in artifacts if self.registry.enabled(a, other.settings)), None)
+            if artifact is None:
+                continue  # switched off for that unit, and so no input of anything
+            paths = artifact.paths(other)
+            producer = self.by_output.get(paths[0]) if paths else None
+            yield Source(role, artifact, other, paths, producer, read.optional)
+
+    def _situation(self, job: Job) -> Examined:
+        facts = dict(job.fixed)
+        digest = self.disk.digest
+        situation = Situation(
+            facts, {path: digest(path, sampled=a.sampled) for path, a in job.outputs.items()}
+        )
+        examined = Examined(Verdict(State.FRESH), situation, [])
+        current_only = job.stage.fan_in or job.stage.collected
+        for source in job.sources:
+            producer = source.producer
+            state = self.verdicts[producer].verdict.state if producer is not None else State.FRESH
+            if producer is not None and not state.current:
+                ahead = producer.selected and state in (State.STALE, State.FAILED, State.PENDING)
+                if ahead and producer not in self.tried:
+                    facts.update((f"in:{path}", PENDING) for path in source.paths)
+                    examined.usable.append(source)
+                    continue
+                if job.stage.fan_in:
+                    situation.left_out.append(f"{producer.label}: {state}")
+                    continue
+                if producer.selected or current_only or not self._on_disk(source):
+                    situation.missing.append(f"{producer.label} {_plight(state)}")
+                    continue
+                examined.stale_inputs.append(f"{producer.label} is {state}")
+            found = [(path, digest(path, sampled=source.artifact.sampled)) for path in source.paths]
+            if not found or any(value is None for _, value in found):
+                if not (source.optional or job.stage.fan_in):
+                    situation.missing.append(_absence(source))
+                continue
+            facts.update((f"in:{path}", value) for path, value in found)
+            examined.usable.append(source)
+        if job.stage.fan_in and not examined.usable:
+            situation.missing.append("nothing to gather: none of its inputs is up to date")
+        for role, read in job.stage.file_reads():
+            if not read.each and not read.optional and not any(s.role == role for s in job.sources):
+                situation.missing.append(_nowhere(read.artifacts[-1]))
+        return examined
+
+    def _on_disk(self, source: Source) -> bool:
+        return all(self.disk.exists(path) for path in source.paths)
+
+    def _readable(self, job: Job, path: str) -> bool:
+        artifact = job.outputs[path]
+        if artifact.read is None:
+            return True
+        try:
+            artifact.read((self.disk.path(path),), job.unit.names)
+        except Exception:  # any failure to read says the same
+            return False
+        return True
+
+
+def _plight(state: State) -> str:
+    return {State.FAILED: "failed", State.BLOCKED: "is blocked"}.get(state, f"is {state}")
+
+
+def _absence(source: Source) -> str:
+    where = f": {', '.join(source.paths)} is missing" if source.paths else ""
+    hint = source.artifact.absent.format_map(source.unit.names) if source.artifact.absent else ""
+    return f"no {source.artifact.name} for {source.unit.label}{where}" + (f" ({hint})" if hint else "")
+
+
+def _nowhere(artifact: Artifact) -> str:
+    return f"no {artifact.name} anywhere" + (f" ({artifact.absent})" if artifact.absent else "")
+
+
+@lru_cache
+def _library_version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

@@ -1,0 +1,181 @@
+"""What was made from what: one append-only file of lines in each home folder.
+
+Each line is a JSON object about one job. Before an output is renamed into place, an ``intent`` line says
+which facts the job is about to have; afterwards a ``done`` line confirms it. Whatever the moment of a kill,
+the file on disk is then either the one confirmed last or one that was intended, and never looks foreign.
+A line that cannot be parsed (the torn end of a killed run) is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Facts = dict[str, Any]
+
+#: Folder, in each home, for what anipipe keeps for itself.
+OWN_FOLDER = ".anipipe"
+_FILE = "records.jsonl"
+
+
+@dataclass(slots=True)
+class Claims:
+    """All that is recorded about one job.
+
+    Attributes
+    ----------
+    done : dict or None
+        Facts of the last confirmed making.
+    intents : list of dict
+        Facts of makings that were begun after that and never confirmed.
+    given : dict or None
+        Facts seen when the output was first found to be somebody else's.
+    failure : dict or None
+        ``{"message", "traceback", "time"}`` of the last try, if it failed.
+    notes : dict
+        Small things learnt while making it (joint names, frame count, notices).
+    """
+
+    done: Facts | None = None
+    intents: list[Facts] = field(default_factory=list)
+    given: Facts | None = None
+    failure: dict[str, Any] | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def made(self) -> Iterator[Facts]:
+        """Yield the facts of every making that may be on disk, the latest first."""
+        yield from reversed(self.intents)
+        if self.done is not None:
+            yield self.done
+
+    def apply(self, line: dict[str, Any]) -> None:
+        """Take in one more line."""
+        event = line["event"]
+        if event == "intent":
+            self.intents.append(line["facts"])
+        elif event == "done":
+            facts = line.get("facts") or (self.intents[-1] if self.intents else self.done)
+            self.done, self.intents, self.given, self.failure = facts, [], None, None
+            self.notes = line.get("notes", {})
+        elif event == "given":
+            self.given = line["facts"]
+        elif event == "failed":
+            self.failure = {key: line[key] for key in ("message", "traceback", "time") if key in line}
+        elif event == "withdrawn":
+            self.done, self.intents = None, []
+
+    def lines(self, job: str) -> Iterator[dict[str, Any]]:
+        """Yield the fewest lines that say the same."""
+        if self.done is not None:
+            yield {"job": job, "event": "done", "facts": self.done, "notes": self.notes}
+        for facts in self.intents:
+            yield {"job": job, "event": "intent", "facts": facts}
+        if self.given is not None:
+            yield {"job": job, "event": "given", "facts": self.given}
+        if self.failure is not None:
+            yield {"job": job, "event": "failed", **self.failure}
+
+
+_NOTHING = Claims()
+
+
+class Records:
+    """The records of all homes under one root, each read when first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._homes: dict[str, dict[str, Claims]] = {}
+        self._lines: dict[str, int] = {}
+
+    def file(self, home: str) -> Path:
+        """Return the path of the records kept in ``home``."""
+        return self.root / home / OWN_FOLDER / _FILE
+
+    def claims(self, home: str, job: str) -> Claims:
+        """Return what is recorded about a job; not to be modified."""
+        return self._home(home).get(job, _NOTHING)
+
+    def jobs(self, home: str) -> Iterator[tuple[str, Claims]]:
+        """Yield every recorded job of a home."""
+        yield from self._home(home).items()
+
+    def append(self, home: str, job: str, event: str, *, sync: bool = False, **content: Any) -> None:
+        """Record something about a job.
+
+        Parameters
+        ----------
+        home, job : str
+        event : {"intent", "done", "given", "failed", "withdrawn"}
+        sync : bool
+            Wait until it is on the disk; needed where a rename relies on it.
+        **content
+            Further members of the line.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; then nothing is taken to be recorded.
+        """
+        line = {"job": job, "event": event, **content}
+        known = self._home(home)
+        text = json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n"
+        path = self.file(home)
+        path.parent.mkdir(exist_ok=True)
+        with path.open("ab+") as file:
+            end = file.tell()
+            if end:
+                file.seek(end - 1)
+                if file.read(1) != b"\n":  # the torn line of a killed run must not swallow this one
+                    text = "\n" + text
+            file.write(text.encode())
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        known.setdefault(job, Claims()).apply(line)
+        self._lines[home] += 1
+
+    def compact(self) -> None:
+        """Rewrite files, among those read, most of whose lines have been overtaken."""
+        for home, known in self._homes.items():
+            lines = [line for job, claims in known.items() for line in claims.lines(job)]
+            if self._lines[home] <= 2 * len(lines) + 16:
+                continue
+            path = self.file(home)
+            temporary = path.with_suffix(f".{os.getpid()}.tmp")
+            try:
+                with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                    for line in lines:
+                        file.write(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+                self._lines[home] = len(lines)
+            except OSError:  # a full or read-only disk: the long file is as good
+                temporary.unlink(missing_ok=True)
+
+    def _home(self, home: str) -> dict[str, Claims]:
+        known = self._homes.get(home)
+        if known is None:
+            known, self._lines[home] = _read(self.file(home))
+            self._homes[home] = known
+        return known
+
+
+def _read(path: Path) -> tuple[dict[str, Claims], int]:
+    known: dict[str, Claims] = {}
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return known, 0
+    lines = content.split(b"\n")
+    for text in lines:
+        try:
+            line = json.loads(text)
+            known.setdefault(line["job"], Claims()).apply(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return known, len(lines)

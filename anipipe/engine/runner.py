@@ -1,0 +1,295 @@
+"""The coordinator: takes jobs in the graph's order, commits what they made, and lets failures be their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from anipipe.engine.executors import Executor, WorkersDied
+from anipipe.engine.freshness import State, Verdict
+from anipipe.engine.lock import Lock
+from anipipe.engine.perform import TEMPORARY, Failed, Input, Made, Task, explain_os_error, perform
+from anipipe.engine.plan import Examined, Job, Plan
+from anipipe.errors import DataError
+
+#: A job that was running this often when workers died is taken for what kills them.
+MAX_STRIKES = 3
+
+
+class Observer(Protocol):
+    """Is told what happens."""
+
+    def begin(self, plan: Plan) -> None:
+        """Take note that a run starts."""
+
+    def started(self, job: Job) -> None:
+        """Take note that a job starts."""
+
+    def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
+        """Take note that nothing more will happen to a job in this run."""
+
+    def withdrawn(self, path: str) -> None:
+        """Take note that a part of a collection was taken out."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did.
+
+    Attributes
+    ----------
+    made, failed, blocked : list of Job
+        Jobs that were done, that failed, and that could not be begun.
+    left_out : list of str
+        Inputs that the tables are without.
+    withdrawn : list of str
+        Parts of collections that were taken out.
+    """
+
+    made: list[Job] = field(default_factory=list)
+    failed: list[Job] = field(default_factory=list)
+    blocked: list[Job] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Running:
+    job: Job
+    examined: Examined
+
+
+class Runner:
+    """Brings the selected jobs of a plan up to date.
+
+    Parameters
+    ----------
+    plan : Plan
+    executor : Executor
+    lock : Lock
+        Held by the caller.
+    observer : Observer
+    """
+
+    def __init__(self, plan: Plan, executor: Executor, lock: Lock, observer: Observer) -> None:
+        self.plan, self.executor, self.lock, self.observer = plan, executor, lock, observer
+        self.outcome = Outcome()
+        self._waiting: dict[Job, int] = {}
+        self._ready: deque[Job] = deque()
+        self._running: dict[Future[Made | Failed], _Running] = {}
+        self._strikes: dict[Job, int] = {}
+
+    def run(self) -> Outcome:
+        """Do what has to be done.
+
+        Raises
+        ------
+        LockedError
+            If the lock was taken away.
+        """
+        self.observer.begin(self.plan)
+        self._withdraw_unclaimed()
+        for job in self.plan.jobs:
+            self._waiting[job] = sum(source.producer is not None for source in job.sources)
+        self._ready.extend(job for job in self.plan.jobs if not self._waiting[job])
+        while self._ready or self._running:
+            while self._ready and len(self._running) < self.executor.capacity:
+                self._begin(self._ready.popleft())
+            if self._running:
+                done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+                self._finish(done)
+        return self.outcome
+
+    def _begin(self, job: Job) -> None:
+        examined = self.plan.examine(job)
+        verdict = examined.verdict
+        if not (job.selected and verdict.state.to_do):
+            self._settle_untouched(job, examined)
+            return
+        self._submit(_Running(job, examined))
+
+    def _settle_untouched(self, job: Job, examined: Examined) -> None:
+        verdict = examined.verdict
+        if job.selected:
+            if verdict.state is State.BLOCKED:
+                self.outcome.blocked.append(job)
+                self._withdraw(job)
+            elif verdict.state is State.GIVEN:
+                self._remember_given(job, examined)
+            self.outcome.left_out.extend(examined.situation.left_out)
+        self._settle(job, verdict, ran=False)
+
+    def _submit(self, running: _Running) -> None:
+        job = running.job
+        task = Task(
+            stage=job.stage,
+            root=self.plan.disk.root,
+            names=job.unit.names,
+            options=job.options,
+            inputs=tuple(Input(s.role, s.artifact, s.paths, s.unit.names) for s in running.examined.usable),
+            outputs=tuple((artifact, path) for path, artifact in job.outputs.items()),
+            token=self.lock.token,
+            coordinator=os.getpid(),
+        )
+        self.observer.started(job)
+        try:
+            self._running[self.executor.submit(perform, task)] = running
+        except WorkersDied:
+            self._revive([running])
+
+    def _finish(self, done: Iterable[Future[Made | Failed]]) -> None:
+        dead = []
+        for future in done:
+            running = self._running.pop(future)
+            try:
+                result = future.result()
+            except (BrokenProcessPool, OSError):
+                dead.append(running)
+                continue
+            except Exception as error:  # what cannot even be sent to or from a worker
+                result = Failed(f"unexpected {type(error).__name__}: {error}")
+            if isinstance(result, Made):
+                try:
+                    self._commit(running, result)
+                except DataError as error:
+                    self._discard(result)
+                    result = Failed(str(error), seconds=result.seconds)
+                except OSError as error:
+                    self._discard(result)
+                    target = self.plan.disk.path(next(iter(running.job.outputs)))
+                    result = Failed(explain_os_error(error, target), seconds=result.seconds)
+            if isinstance(result, Failed):
+                self._fail(running, result)
+        if dead:
+            self._revive(dead)
+
+    def _revive(self, dead: list[_Running]) -> None:
+        """Start workers anew and do again what was running, unless it keeps killing them."""
+        again = [*dead, *self._running.values()]
+        self._running.clear()
+        self.executor.restart()
+        for running in again:
+            strikes = self._strikes[running.job] = self._strikes.get(running.job, 0) + 1
+            if strikes >= MAX_STRIKES:
+                message = f"its worker process died {strikes} times (out of memory?); try --jobs 1"
+                self._fail(running, Failed(message))
+            else:
+                self._submit(running)
+
+    def _commit(self, running: _Running, made: Made) -> None:
+        job, plan, situation = running.job, self.plan, running.examined.situation
+        disk, records = plan.disk, plan.records
+        self.lock.check()
+        for key in situation.facts:
+            if key.startswith("in:") and not disk.unchanged_since(key[3:]):
+                raise DataError(f"{disk.path(key[3:])} changed while it was being read; run again")
+        for path, digest in situation.outputs.items():
+            if digest is not None and not disk.unchanged_since(path):
+                raise DataError(
+                    f"{disk.path(path)} was changed by somebody while this ran; it is kept as it is"
+                )
+        facts = {**situation.facts, **{f"out:{path}": digest for path, (_, digest) in made.outputs.items()}}
+        records.append(job.home, job.key, "intent", sync=True, facts=facts)
+        for path, (temporary, digest) in made.outputs.items():
+            if situation.outputs[path] == digest:
+                temporary.unlink()  # the same bytes: the file, and what rests on it, can stay
+            else:
+                temporary.replace(disk.path(path))
+            disk.wrote(path, digest)
+        records.append(job.home, job.key, "done", notes=made.notes)
+        verdict = Verdict(State.FRESH, running.examined.verdict.reasons)
+        running.examined.verdict = verdict
+        self.outcome.made.append(job)
+        self.outcome.left_out.extend(situation.left_out)
+        self._settle(job, verdict, ran=True, seconds=made.seconds, notices=made.notes.get("notices", []))
+
+    def _fail(self, running: _Running, failed: Failed) -> None:
+        job = running.job
+        with contextlib.suppress(OSError):  # on a full disk even this fails; the user is told all the same
+            self.plan.records.append(
+                job.home,
+                job.key,
+                "failed",
+                message=failed.message,
+                traceback=failed.traceback,
+                time=time.strftime("%Y-%m-%d %H:%M:%S"),
+            )
+        self.plan.tried.add(job)
+        verdict = Verdict(State.FAILED, (failed.message,))
+        running.examined.verdict = verdict
+        self.outcome.failed.append(job)
+        self._withdraw(job)
+        self._settle(job, verdict, ran=True, seconds=failed.seconds, notices=failed.notes.get("notices", []))
+
+    def _settle(
+        self, job: Job, verdict: Verdict, *, ran: bool, seconds: float = 0.0, notices: list[str] | None = None
+    ) -> None:
+        self.observer.settled(job, verdict, ran=ran, seconds=seconds, notices=notices or [])
+        for dependent in self.plan.dependents[job]:
+            self._waiting[dependent] -= 1
+            if not self._waiting[dependent]:
+                # Ahead of what has not been begun: a trial is finished before the next one is opened.
+                self._ready.appendleft(dependent)
+
+    def _remember_given(self, job: Job, examined: Examined) -> None:
+        if self.plan.claims(job).given is None:
+            with contextlib.suppress(OSError):
+                self.plan.records.append(job.home, job.key, "given", facts=examined.situation.facts)
+
+    def _withdraw(self, job: Job) -> None:
+        if job.stage.collected:
+            self._take_out(job.home, job.key)
+
+    def _withdraw_unclaimed(self) -> None:
+        for key in self.plan.unclaimed():
+            self._take_out("", key)
+
+    def _take_out(self, home: str, key: str) -> None:
+        """Remove the recorded part of a collection, unless somebody has changed it."""
+        records, disk = self.plan.records, self.plan.disk
+        made = list(records.claims(home, key).made())
+        if not made:
+            return
+        for path in {name[4:] for facts in made for name in facts if name.startswith("out:")}:
+            disk.forget(path)
+            digest = disk.digest(path)
+            if digest is not None and any(facts.get(f"out:{path}") == digest for facts in made):
+                try:
+                    disk.path(path).unlink()
+                except OSError:
+                    continue
+                disk.forget(path)
+                self.outcome.withdrawn.append(path)
+                self.observer.withdrawn(path)
+        with contextlib.suppress(OSError):
+            records.append(home, key, "withdrawn")
+
+    @staticmethod
+    def _discard(made: Made) -> None:
+        for temporary, _ in made.outputs.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def sweep(folders: Iterable[Path], token: str) -> int:
+    """Remove what a killed run left unfinished in these folders; return how many files that were."""
+    count = 0
+    for folder in folders:
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            if name.startswith(TEMPORARY) and not name.startswith(f"{TEMPORARY}{token}-"):
+                with contextlib.suppress(OSError):
+                    (folder / name).unlink()
+                    count += 1
+    return count

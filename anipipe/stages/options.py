@@ -1,0 +1,42 @@
+"""Options of stages: frozen dataclasses whose fields name keys of the configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from typing import Any, Self
+
+from anipipe.config import Resolved, default, lookup
+
+
+def setting(key: str) -> Any:
+    """Declare a field that holds the value of a key, or, with ``cameras.*.KEY``, of all cameras that set it."""
+    return dataclasses.field(metadata={"key": key})
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingsOptions:
+    """Base of options that are taken from the configuration as they stand there.
+
+    All of the configuration that a stage can see are the keys of its fields; hence they are all of it
+    that can make it stale.
+    """
+
+    @classmethod
+    def of(cls, settings: Resolved) -> Self:
+        """Look the fields' keys up."""
+        return cls(**{name: lookup(settings.config, key) for name, key in _keys(cls)})
+
+    def facts(self) -> dict[str, Any]:
+        """Return every key with its value."""
+        return {key: getattr(self, name) for name, key in _keys(type(self))}
+
+    @classmethod
+    def introduced(cls) -> dict[str, Any]:
+        """Return the keys' defaults; a default that changes raises the version of the stages that read it."""
+        return {key: default(key) for _, key in _keys(cls)}
+
+
+@cache
+def _keys(cls: type[SettingsOptions]) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name, field.metadata["key"]) for field in dataclasses.fields(cls))

@@ -1,0 +1,132 @@
+"""``pose-3d``: the 2D poses of a trial's cameras, triangulated."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anipipe.artifacts import CALIBRATION, POSE_2D, POSE_3D
+from anipipe.config import Resolved
+from anipipe.engine.declare import Stage, each
+from anipipe.errors import DataError, Notice
+from anipipe.formats.poses2d import Pose2D
+from anipipe.formats.poses3d import Pose3D
+from anipipe.numerics.alignment import standardise
+from anipipe.numerics.cameras import Rig
+from anipipe.numerics.triangulation import dlt, quality
+from anipipe.stages.options import SettingsOptions, setting
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TriangulationOptions(SettingsOptions):
+    """What triangulation sees of the configuration."""
+
+    cam_regex: str | None = setting("triangulation.cam_regex")
+    score_threshold: float = setting("triangulation.score_threshold")
+    min_cams: int = setting("triangulation.min_cams")
+    use_filled: bool = setting("triangulation.use_filled")
+    axes: list[list[str]] | None = setting("triangulation.axes")
+    reference_point: str | None = setting("triangulation.reference_point")
+    offsets: dict[str, list[float]] = setting("cameras.*.offset")
+    frame_offsets: dict[str, int] = setting("cameras.*.frame_offset")
+
+
+def triangulate(views: Iterable[Pose2D], rig: Rig, *, options: TriangulationOptions) -> Pose3D:
+    """Triangulate the 2D poses of each trial from all cameras that see a joint."""
+    views = sorted(views, key=lambda view: view.camera)
+    cameras = rig.subset([view.camera for view in views])
+    _check_views(views, rig)
+    joints = merge_joints(views)
+    pixels, scores = stack(views, joints, options)
+    points = dlt(pixels, cameras, min_cams=options.min_cams)
+    error, ncams, score = quality(points, pixels, scores, cameras)
+    rotation, center = np.eye(3), np.zeros(3)
+    if options.axes and options.reference_point:
+        points, rotation, center = standardise(points, joints, options.axes, options.reference_point)
+    return Pose3D(joints, points, error, ncams, score, rotation, center)
+
+
+def merge_joints(views: Sequence[Pose2D]) -> tuple[str, ...]:
+    """Return the joints of all views, in the order in which they first appear."""
+    joints = tuple(dict.fromkeys(joint for view in views for joint in view.joints))
+    for view in views:
+        lacking = [joint for joint in joints if joint not in view.joints]
+        if lacking:
+            _say(f"camera {view.camera} lacks {', '.join(lacking)}: there they come from the other cameras")
+    return joints
+
+
+def stack(
+    views: Sequence[Pose2D], joints: Sequence[str], options: TriangulationOptions
+) -> tuple[Floats, Floats]:
+    """Bring the views to common joints and frames, in full-frame pixels.
+
+    Returns
+    -------
+    pixels : (cameras, frames, joints, 2) array
+        First hypothesis, with the crop offset added; NaN where the score is below the threshold, where
+        the point was filled in by a filter, and where a camera has no such frame or joint.
+    scores : (cameras, frames, joints) array
+    """
+    # A camera that started `frame_offset` frames late shows in its frame 0 what the others show in that frame.
+    late = {view.camera: options.frame_offsets.get(view.camera, 0) for view in views}
+    ends = {view.camera: len(view.points) + late[view.camera] for view in views}
+    frames = max(0, *ends.values())
+    if len(set(ends.values())) > 1:
+        lengths = ", ".join(f"{camera} {end}" for camera, end in ends.items())
+        _say(f"the cameras are of different length ({lengths} frames): rows go to the longest")
+    pixels = np.full((len(views), frames, len(joints), 2), np.nan)
+    scores = np.full((len(views), frames, len(joints)), np.nan)
+    for index, view in enumerate(views):
+        start = late[view.camera]
+        skipped = max(0, -start)
+        points = view.points[skipped:, :, 0] + np.asarray(options.offsets.get(view.camera, (0.0, 0.0)))
+        score = view.scores[skipped:, :, 0]
+        unusable = ~(score >= options.score_threshold)
+        if view.filled is not None and not options.use_filled:
+            unusable |= view.filled[skipped:]
+        where = [joints.index(joint) for joint in view.joints]
+        rows = slice(max(0, start), max(0, start) + len(points))
+        pixels[index, rows, where] = np.where(unusable[..., None], np.nan, points).swapaxes(0, 1)
+        scores[index, rows, where] = score.swapaxes(0, 1)
+    return pixels, scores
+
+
+def _check_views(views: Sequence[Pose2D], rig: Rig) -> None:
+    if len(views) < 2:
+        have = ", ".join(view.camera for view in views) or "none"
+        raise DataError(
+            f"3D needs at least two cameras, and this trial has {have}; record the others, or set "
+            "triangulation.triangulate = false in the session's config.toml"
+        )
+    absent = [name for name in rig.names if name not in {view.camera for view in views}]
+    if absent:
+        _say(f"no video of camera {', '.join(absent)}: 3D comes from the other {len(views)}")
+
+
+def _say(message: str) -> None:
+    warnings.warn(message, Notice, stacklevel=3)
+
+
+def in_three_dimensions(settings: Resolved) -> bool:
+    """Say whether a session's settings ask for 3D: cameras can be told apart, and it is not switched off."""
+    triangulation = settings.config.triangulation
+    return triangulation.triangulate and triangulation.cam_regex is not None
+
+
+STAGE = Stage(
+    name="pose-3d",
+    aliases=("triangulate",),
+    per="trial",
+    run=triangulate,
+    reads={"views": each(POSE_2D), "rig": CALIBRATION},
+    writes=POSE_3D,
+    options=TriangulationOptions,
+    enabled=in_three_dimensions,
+)

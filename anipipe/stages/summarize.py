@@ -1,0 +1,142 @@
+"""``summarize``: one table per kind over all sessions, in one part per trial; some also as one csv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anipipe.artifacts import ANGLES, PARTS, POSE_2D, POSE_3D, TABLE_CSV
+from anipipe.config import Resolved
+from anipipe.engine.declare import THIS_UNIT, Artifact, Names, Read, Stage, each
+from anipipe.formats.poses2d import Pose2D
+from anipipe.formats.poses3d import Pose3D, pose_3d_columns
+from anipipe.formats.tables import Table
+from anipipe.stages.options import SettingsOptions, setting
+
+_COORDS = ("x", "y", "likelihood")
+_ROW_LABELS = frozenset(("fnum", "filename", "project", *(f"folder_{level}" for level in range(1, 100))))
+
+
+@dataclass(frozen=True)
+class LabelOptions(SettingsOptions):
+    """What the rows of a table are labelled with, beside folders and file name."""
+
+    project: str | None = setting("project")
+
+
+def summarize_2d(views: Iterable[Pose2D], where: Names, *, options: LabelOptions) -> Table:
+    """Gather the 2D poses of all videos in summaries/pose_2d.parquet."""
+    tables = []
+    for view in views:
+        table: dict[str, Any] = {}
+        for number in range(view.points.shape[2]):
+            suffix = "" if number == 0 else str(number + 1)
+            for index, joint in enumerate(view.joints):
+                values = (*view.points[:, index, number].T, view.scores[:, index, number])
+                table |= {f"{joint}_{coord}{suffix}": v for coord, v in zip(_COORDS, values, strict=True)}
+        table["fnum"] = np.arange(len(view.points))
+        tables.append(_labelled(table, where, view.video))
+    return _concatenated(tables)
+
+
+def summarize_3d(pose: Pose3D, where: Names, *, options: LabelOptions) -> Table:
+    """Gather the 3D poses of all trials in summaries/pose_3d.parquet and .csv."""
+    rows = len(pose.points)
+    of_joints = np.concatenate(
+        [pose.points, np.stack([pose.error, pose.ncams, pose.score], axis=-1)], axis=-1
+    )
+    constant = np.concatenate([pose.rotation.ravel(), pose.center])
+    columns = [
+        *of_joints.reshape(rows, -1).T,
+        *np.broadcast_to(constant[:, None], (12, rows)),
+        np.arange(rows),
+    ]
+    table = dict(zip(pose_3d_columns(pose.joints), columns, strict=True))
+    return _labelled(table, where, where["trial"])
+
+
+def summarize_angles(angles: Table, where: Names, *, options: LabelOptions) -> Table:
+    """Gather the joint angles of all trials in summaries/angles.parquet and .csv."""
+    rows = max((len(values) for values in angles.values()), default=0)
+    return _labelled({**angles, "fnum": np.arange(rows)}, where, where["trial"])
+
+
+def summarize_errors(pose: Pose3D, where: Names, *, options: LabelOptions) -> Table:
+    """Gather reprojection error (px) and number of cameras of each joint in summaries/errors.parquet and .csv."""
+    table: dict[str, Any] = {}
+    for index, joint in enumerate(pose.joints):
+        table[f"{joint}_error"] = pose.error[:, index]
+        table[f"{joint}_ncams"] = pose.ncams[:, index]
+    table["fnum"] = np.arange(len(pose.points))
+    return _labelled(table, where, where["trial"])
+
+
+def gather_csv(parts: Iterable[Path], *, options: Any) -> Iterable[Path]:
+    """Write a table into one csv as well; its parts are read one after another."""
+    return parts
+
+
+def _concatenated(tables: Sequence[Table]) -> Table:
+    """Put tables below each other; a column that one of them lacks is NaN there."""
+    names = dict.fromkeys(name for table in tables for name in table if name not in _ROW_LABELS)
+    labels = dict.fromkeys(name for table in tables for name in table if name in _ROW_LABELS)
+
+    def column(table: Table, name: str) -> Any:
+        return table[name] if name in table else np.full(len(table["fnum"]), np.nan)
+
+    return {name: np.concatenate([column(table, name) for table in tables]) for name in (*names, *labels)}
+
+
+def _labelled(table: Table, where: Names, filename: str) -> Table:
+    rows = len(table["fnum"])
+    folders = [part for part in where["session"].split("/") if part]
+    labels = {f"folder_{level}": folder for level, folder in enumerate(folders, start=1)}
+    labels |= {"filename": filename, "project": where["project"]}
+    return {**table, **{name: np.full(rows, value, dtype=object) for name, value in labels.items()}}
+
+
+def _in_csv(table: str) -> Callable[[Resolved], bool]:
+    def enabled(settings: Resolved) -> bool:
+        return table in settings.config.summaries.csv
+
+    return enabled
+
+
+def _stages(
+    table: str, name: str, run: Callable[..., Table], role: str, source: Artifact | Read
+) -> list[Stage]:
+    part, csv = PARTS[table], TABLE_CSV[table]
+    return [
+        Stage(
+            name=name,
+            per="trial",
+            run=run,
+            reads={role: source, "where": THIS_UNIT},
+            writes=part,
+            options=LabelOptions,
+            group="tables",
+        ),
+        Stage(
+            name=f"{name}-csv",
+            command=name,
+            per="experiment",
+            run=gather_csv,
+            reads={"parts": each(part)},
+            writes=csv,
+            group="tables",
+            fan_in=True,
+            enabled=_in_csv(table),
+        ),
+    ]
+
+
+STAGES = [
+    *_stages("pose_2d", "summarize-2d", summarize_2d, "views", each(POSE_2D)),
+    *_stages("pose_3d", "summarize-3d", summarize_3d, "pose", POSE_3D),
+    *_stages("angles", "summarize-angles", summarize_angles, "angles", ANGLES),
+    *_stages("errors", "summarize-errors", summarize_errors, "pose", POSE_3D),
+]
