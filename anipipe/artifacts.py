@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
 from anipipe.engine.declare import Artifact, Json, Names
 from anipipe.errors import DataError
 from anipipe.formats.calibrations import read_calibration
@@ -110,7 +111,8 @@ PREDICTIONS = Artifact(
     "prediction",
     "video",
     read=_read_prediction,
-    absent="put its DeepLabCut, Lightning Pose or SLEAP file into {session}{predictions}/, under the video's name",
+    absent="put its DeepLabCut, Lightning Pose or SLEAP file into {session}{predictions}/, "
+    "under the video's name",
 )
 POSE_2D = Artifact(
     "pose-2d",
@@ -125,7 +127,8 @@ CALIBRATION = Artifact(
     "calibration",
     "{session}{calibration_results}/calibration.toml",
     read=_read_calibration,
-    absent="put the calibration.toml of these cameras there; or switch 3D off with triangulation.triangulate = false",
+    absent="put the calibration.toml of these cameras there, "
+    "or switch 3D off with triangulation.triangulate = false",
 )
 POSE_3D = Artifact(
     "pose-3d",

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,14 +18,14 @@ from anipipe.engine.executors import limit_threads
 
 limit_threads()  # before anything imports a numerical library
 
+from anipipe import views  # noqa: E402
 from anipipe.commands import init as init_command  # noqa: E402
 from anipipe.commands import run as running  # noqa: E402
 from anipipe.commands import status as states  # noqa: E402
 from anipipe.commands.opening import Opened  # noqa: E402
 from anipipe.config import Resolved, origin_table, to_toml  # noqa: E402
-from anipipe.console import Progress, paint, table_lines, wrapped  # noqa: E402
+from anipipe.console import Progress, paint  # noqa: E402
 from anipipe.engine.declare import Registry, Stage  # noqa: E402
-from anipipe.engine.freshness import MEANINGS, State  # noqa: E402
 from anipipe.errors import AnipipeError, LockedError  # noqa: E402
 from anipipe.project import find_experiments, walk  # noqa: E402
 from anipipe.stages import REGISTRY  # noqa: E402
@@ -61,11 +61,11 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 @click.group(context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="anipipe")
 def cli() -> None:
-    """From folders of videos to 2D and 3D poses, joint angles and tables.
+    r"""From folders of videos to 2D and 3D poses, joint angles and tables.
 
-    Run a command in an experiment's folder (one with a config.toml), or name folders: experiments, sessions in
-    them, or folders that hold many experiments. Only what changed is done again; `anipipe status --why` tells what,
-    and because of what.
+    Run a command in an experiment's folder (one with a config.toml), or name folders: experiments, sessions
+    in them, or folders that hold many experiments. Only what changed is done again; `anipipe status --why`
+    tells what, and because of what.
 
     \b
     Exit status: 0 done or up to date, 1 something failed, 2 wrong usage or configuration, 75 locked.
@@ -85,7 +85,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             type=click.Path(path_type=Path),
             metavar="PATH",
-            help="Make this output, or all those in this folder, again: also given and edited ones. Repeatable.",
+            help="Make this output, or all in this folder, again: also given and edited ones; repeatable.",
         ),
         click.option("--dry-run", is_flag=True, help="Tell what would be done, and why; do nothing."),
         click.option(
@@ -122,7 +122,8 @@ def _run(
         try:
             opened = running.prepare(root, parts, request, REGISTRY)
             if dry_run:
-                statuses.append(_show_plan(opened))
+                opened.plan.examine_all()
+                _print(views.plan_lines(opened))
             else:
                 statuses.append(_run_one(opened, request))
         except AnipipeError as error:
@@ -134,66 +135,21 @@ def _run(
 
 
 def _run_one(opened: Opened, request: running.Request) -> int:
-    for notice in opened.notices():
-        click.echo(wrapped(notice, paint("note: ", "yellow")))
+    _print(views.notice_lines(opened))
     result = running.run(opened, request, command=sys.argv[1:], observe=Progress)
-    _show_result(result)
+    _print(views.result_lines(result))
     return result.exit_status
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
 
 
 def _worst(statuses: Sequence[int]) -> int:
     """Return one exit status for several experiments; locked ones were skipped, and count only if all were."""
     others = [status for status in statuses if status != LockedError.exit_status]
     return max(others) if others else max(statuses, default=0)
-
-
-def _show_result(result: running.Result) -> None:
-    plan, outcome = result.opened.plan, result.outcome
-    for job in outcome.blocked:
-        reasons = plan.verdicts[job].verdict.reasons
-        if not all(" failed" in reason or " is blocked" in reason for reason in reasons):
-            click.echo(wrapped("; ".join(reasons), paint(f"blocked {job.label}: ", "yellow")), err=True)
-    stale = dict.fromkeys(
-        text for job in plan.jobs if job.selected for text in plan.verdicts[job].stale_inputs
-    )
-    for text in stale:
-        click.echo(
-            wrapped(f"{text}; it was used as it is (--upstream makes it again)", paint("note: ", "yellow"))
-        )
-    for job in plan.jobs:
-        if job.selected and plan.state(job) is State.CONFLICT:
-            text = "; ".join(plan.verdicts[job].verdict.reasons)
-            click.echo(wrapped(text, paint(f"conflict {job.label}: ", "magenta")), err=True)
-    for problem in result.problems:
-        click.echo(wrapped(problem, paint("problem: ", "red")), err=True)
-    if outcome.left_out:
-        click.echo(wrapped("tables are incomplete: what they lack, and why, stands in summaries/missing.csv"))
-    selected = [job for job in plan.jobs if job.selected]
-    counts = plan.counts(selected)
-    made, failed, blocked = len(outcome.made), len(outcome.failed), len(outcome.blocked)
-    parts = [f"{made} job{'' if made == 1 else 's'} done"]
-    parts += [f"{counts[State.FRESH] - made} up to date"] if counts[State.FRESH] > made else []
-    parts += [paint(f"{failed} failed", "red")] if failed else []
-    parts += [paint(f"{blocked} blocked", "yellow")] if blocked else []
-    parts += [
-        f"{counts[state]} {state}"
-        for state in (State.GIVEN, State.EDITED, State.CONFLICT, State.ARCHIVED)
-        if counts[state]
-    ]
-    click.echo(", ".join(parts))
-
-
-def _show_plan(opened: Opened) -> int:
-    plan = opened.plan
-    plan.examine_all()
-    count = 0
-    for job in plan.jobs:
-        verdict = plan.verdicts[job].verdict
-        if job.selected and (verdict.state.to_do or verdict.state in (State.PENDING, State.BLOCKED)):
-            count += verdict.state.to_do or verdict.state is State.PENDING
-            click.echo(wrapped("; ".join(verdict.reasons), f"{_coloured(verdict.state)} {job.label}: "))
-    click.echo(f"{count} job{'' if count == 1 else 's'} to do")
-    return 0
 
 
 def _stage_command(name: str, stages: list[Stage]) -> click.Command:
@@ -288,52 +244,12 @@ def status(paths: tuple[Path, ...], why: bool, as_json: bool) -> int:
         if as_json:
             descriptions.append(states.describe(opened))
         else:
-            _show_status(opened, why=why, title=len(found) > 1)
+            if len(found) > 1:
+                click.echo(paint(str(root), "bold"))
+            _print(views.status_lines(opened, why=why))
     if as_json:
         click.echo(json.dumps(descriptions if len(found) > 1 else descriptions[0], indent=1))
     return _worst(statuses)
-
-
-def _show_status(opened: Opened, *, why: bool, title: bool) -> None:
-    if title:
-        click.echo(paint(str(opened.experiment.root), "bold"))
-    table = states.table(opened)
-    if not table.rows:
-        click.echo("no session with a video or a 2D pose in it: expected folders such as SESSION/videos-raw/")
-    for line in table_lines("session", table.columns, table.rows, states.MARKS):
-        click.echo(line)
-    seen = {state for row in table.rows.values() for cell in row for state in cell}
-    for state in states.MARKS:
-        if state in seen and state is not State.FRESH:
-            click.echo(f"  {_coloured(state)}: {MEANINGS[state]}")
-    for notice in opened.notices():
-        click.echo(wrapped(notice, paint("note: ", "yellow")))
-    for problem in opened.problems():
-        click.echo(wrapped(problem, paint("problem: ", "red")))
-    if why:
-        for job, state, reasons in states.explained(opened):
-            click.echo(f"{_coloured(state)} {job.label}")
-            for reason in reasons:
-                click.echo(wrapped(reason, "    "))
-    elif seen - {State.FRESH}:
-        click.echo("`anipipe status --why` tells the reasons")
-
-
-def _coloured(state: State) -> str:
-    return paint(str(state), _COLOURS[state])
-
-
-_COLOURS = {
-    State.FRESH: "green",
-    State.STALE: "yellow",
-    State.PENDING: "yellow",
-    State.BLOCKED: "yellow",
-    State.FAILED: "red",
-    State.CONFLICT: "magenta",
-    State.GIVEN: "cyan",
-    State.EDITED: "cyan",
-    State.ARCHIVED: "blue",
-}
 
 
 @cli.command(context_settings=_CONTEXT)

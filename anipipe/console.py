@@ -83,6 +83,7 @@ class Progress:
 
     def __init__(self, opened: Opened) -> None:
         self._bars: dict[str, Any] = {}
+        self._ahead: set[Job] = set()
         self._terminal = sys.stderr.isatty()
 
     def begin(self, plan: Plan) -> None:
@@ -91,11 +92,8 @@ class Progress:
             return
         from tqdm import tqdm
 
-        ahead = Counter(
-            job.stage.name
-            for job in plan.jobs
-            if job.selected and (plan.state(job).to_do or plan.state(job) is State.PENDING)
-        )
+        self._ahead = plan.ahead()
+        ahead = Counter(job.stage.name for job in self._ahead)
         for position, stage in enumerate(stage.name for stage in plan.registry if ahead[stage.name]):
             self._bars[stage] = tqdm(
                 total=ahead[stage],
@@ -105,11 +103,6 @@ class Progress:
                 leave=True,
                 dynamic_ncols=True,
             )
-        self._ahead = {
-            job
-            for job in plan.jobs
-            if job.selected and (plan.state(job).to_do or plan.state(job) is State.PENDING)
-        }
 
     def started(self, job: Job) -> None:
         """Show nothing: a job is news when it ends."""

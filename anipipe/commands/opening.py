@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anipipe.config import Resolved, joints_named, nearest
+from anipipe.config import Config, Resolved, joints_named, nearest
 from anipipe.engine.declare import Registry
 from anipipe.engine.digest import Disk
 from anipipe.engine.plan import Plan
@@ -14,28 +14,35 @@ from anipipe.engine.records import OWN_FOLDER, Records
 from anipipe.project import Experiment, walk
 
 #: Settings whose stages this version lacks: when they are in force, and what that means.
-NOT_YET = (
+NOT_YET: tuple[tuple[Callable[[Config], bool], str], ...] = (
     (
-        lambda c: c.filter.enabled,
-        "filter.enabled: this version does not filter 2D poses; 3D comes from the unfiltered ones",
-    ),
-    (lambda c: c.filter3d.enabled, "filter3d.enabled: this version does not filter 3D poses"),
-    (
-        lambda c: c.triangulation.optim,
-        "triangulation.optim: this version does not optimise; points are triangulated one by one",
+        lambda config: config.filter.enabled,
+        "filter.enabled: this version does not filter 2D poses; what follows uses the unfiltered ones",
     ),
     (
-        lambda c: c.triangulation.ransac,
+        lambda config: config.filter3d.enabled,
+        "filter3d.enabled: this version does not filter 3D poses; what follows uses the unfiltered ones",
+    ),
+    (
+        lambda config: config.triangulation.optim,
+        "triangulation.optim: this version does not optimise; each point is triangulated by itself",
+    ),
+    (
+        lambda config: config.triangulation.ransac,
         "triangulation.ransac: this version uses all cameras that see a point",
     ),
     (
-        lambda c: c.triangulation.weights,
+        lambda config: config.triangulation.weights is not None,
         "triangulation.weights: this version gives all 2D points the same weight",
     ),
-    (lambda c: c.triangulation.engine != "anipipe", "triangulation.engine: this version has only its own"),
     (
-        lambda c: c.model_type not in (None, "import"),
-        'model_type: this version runs no networks; it takes poses from pose-2d/ as they are (model_type = "import" reads predictions/)',
+        lambda config: config.triangulation.engine != "anipipe",
+        "triangulation.engine: this version has none but its own",
+    ),
+    (
+        lambda config: config.model_type not in (None, "import"),
+        "model_type: this version runs no networks; what is in pose-2d/ is used as it is "
+        '(model_type = "import" reads predictions/)',
     ),
 )
 #: What a job finds out for itself when it comes to a joint that is not there.

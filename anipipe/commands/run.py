@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from anipipe.commands.opening import Opened, open_experiment
 from anipipe.engine.declare import Registry, Stage
-from anipipe.engine.executors import Executor, InProcess, LocalProcesses
+from anipipe.engine.executors import InProcess, LocalProcesses
 from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.journal import Journal
 from anipipe.engine.lock import Lock
@@ -120,7 +119,8 @@ def run(
             plan.state(job).to_do or plan.state(job) is State.PENDING for job in plan.jobs if job.selected
         )
         journal = Journal(root, lock.token, command)
-        executor = _Lazy(request.jobs or os.cpu_count() or 1, to_do)
+        workers = min(request.jobs or os.cpu_count() or 1, to_do)
+        executor = LocalProcesses(workers) if workers > 1 else InProcess()
         runner = Runner(plan, executor, lock, _Both(observe(opened), journal))
         result.outcome = runner.outcome
         finished = False
@@ -186,7 +186,8 @@ def _locked(root: Path) -> Iterator[Lock]:
         raise
     except OSError as error:
         raise UsageError(
-            f"{root}: nothing can be written here ({error.strerror}); check the permissions and the free space of the disk"
+            f"{root}: nothing can be written here ({error.strerror}); "
+            "check the permissions and the free space of the disk"
         ) from error
     try:
         yield lock
@@ -202,31 +203,6 @@ def _inside(root: Path, path: Path) -> str:
             relative = absolute.relative_to(root).as_posix()
             return "" if relative == "." else relative
     raise UsageError(f"{path}: lies outside the experiment {root}")
-
-
-class _Lazy:
-    """Starts worker processes when there is a first job for them, and no more of them than jobs."""
-
-    def __init__(self, workers: int, to_do: int) -> None:
-        self._workers = min(workers, to_do)
-        self._executor: Executor | None = None
-
-    @property
-    def capacity(self) -> int:
-        return self._workers * 2 if self._workers > 1 else 1
-
-    def submit(self, function: Callable[[Any], Any], argument: Any) -> Any:
-        if self._executor is None:
-            self._executor = LocalProcesses(self._workers) if self._workers > 1 else InProcess()
-        return self._executor.submit(function, argument)
-
-    def restart(self) -> None:
-        if self._executor is not None:
-            self._executor.restart()
-
-    def close(self, *, kill: bool = False) -> None:
-        if self._executor is not None:
-            self._executor.close(kill=kill)
 
 
 class _Both:

@@ -67,7 +67,7 @@ class InProcess:
 
 
 class LocalProcesses:
-    """Runs jobs in worker processes of this machine (joblib's loky).
+    """Runs jobs in worker processes of this machine (joblib's loky), started with the first job.
 
     Parameters
     ----------
@@ -78,10 +78,12 @@ class LocalProcesses:
         self.workers = workers
         # One job waits for each that runs, so that workers never idle; more would only delay Ctrl-C.
         self.capacity = 2 * workers
-        self._pool = self._start()
+        self._pool: Any = None
 
     def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Queue ``function(argument)``."""
+        if self._pool is None:
+            self._pool = self._start()
         try:
             future: Future[Any] = self._pool.submit(function, argument)
         except (BrokenProcessPool, RuntimeError) as error:
@@ -89,13 +91,14 @@ class LocalProcesses:
         return future
 
     def restart(self) -> None:
-        """Replace the pool."""
+        """Drop the pool; the next job starts another."""
         self.close(kill=True)
-        self._pool = self._start()
 
     def close(self, *, kill: bool = False) -> None:
         """Shut the pool down."""
-        self._pool.shutdown(wait=True, kill_workers=kill)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=kill)
+            self._pool = None
 
     def _start(self) -> Any:
         from joblib.externals.loky import ProcessPoolExecutor

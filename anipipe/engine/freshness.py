@@ -1,9 +1,9 @@
 """The one function that decides whether a job has to be done, and explains why.
 
-A job's *facts* are a flat dict: the digest of each input (``in:PATH``) and output (``out:PATH``), each option
-(``option:KEY``), the stage's version (``stage``) and that of libraries whose results differ between versions
-(``library:NAME``). What is recorded when a job is done is that dict. The job is up to date when the facts then equal
-the facts now, and the explanation is their difference, all of it.
+A job's *facts* are a flat dict: the digest of each input (``in:PATH``) and output (``out:PATH``), each
+option (``option:KEY``), the stage's version (``stage``) and that of libraries whose results differ between
+versions (``library:NAME``). What is recorded when a job is done is that dict. The job is up to date when the
+facts then equal the facts now, and the explanation is their difference, all of it.
 """
 
 from __future__ import annotations
@@ -159,14 +159,7 @@ def judge(
     """
     now, outputs = situation.facts, situation.outputs
     present = {path: digest for path, digest in outputs.items() if digest is not None}
-    foreign: list[str] = []
-    torn: list[str] = []
-    for path, digest in present.items():
-        recorded = [facts[f"out:{path}"] for facts in claims.made() if f"out:{path}" in facts]
-        if digest not in recorded:
-            # What we made and is now unreadable was truncated, not edited; an unreadable file of
-            # somebody else's is theirs all the same.
-            (torn if recorded and not readable(path) else foreign).append(path)
+    foreign, torn = _not_as_recorded(present, claims, readable)
     if forced:
         if situation.missing:
             return Verdict(State.BLOCKED, tuple(situation.missing))
@@ -201,6 +194,20 @@ def judge(
             State.PENDING, tuple(f"{key[3:]} is made again first" for key, v in now.items() if v is PENDING)
         )
     return Verdict(State.FRESH)
+
+
+def _not_as_recorded(
+    present: Mapping[str, str], claims: Claims, readable: Callable[[str], bool]
+) -> tuple[list[str], list[str]]:
+    """Return the outputs that somebody else wrote, and those of ours that were cut short."""
+    foreign: list[str] = []
+    torn: list[str] = []
+    for path, digest in present.items():
+        recorded = [facts[f"out:{path}"] for facts in claims.made() if f"out:{path}" in facts]
+        if digest not in recorded:
+            # An unreadable file of somebody else's is theirs all the same.
+            (torn if recorded and not readable(path) else foreign).append(path)
+    return foreign, torn
 
 
 def _judge_foreign(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import time
 import traceback
 import warnings
@@ -128,12 +129,12 @@ def _make(task: Task, temporaries: list[Path]) -> Made:
     if not isinstance(stage.writes, tuple):
         values = (values,)
     made = Made({})
-    for index, ((artifact, target), value) in enumerate(zip(task.outputs, values, strict=True)):
+    for (artifact, target), value in zip(task.outputs, values, strict=True):
         if artifact.write is None:
             raise TypeError(f"{artifact.name} cannot be written")
         path = task.root / target
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{TEMPORARY}{task.token}-{os.getpid()}-{index}{path.suffix}")
+        temporary = path.with_name(f"{TEMPORARY}{task.token}-{secrets.token_hex(6)}{path.suffix}")
         temporaries.append(temporary)
         artifact.write(value, temporary)
         with temporary.open("rb+") as file:

@@ -158,6 +158,14 @@ class Plan:
         """Return the state that a job was last found in."""
         return self.verdicts[job].verdict.state
 
+    def ahead(self) -> set[Job]:
+        """Return the selected jobs that are to be done, or may have to be once their inputs are."""
+        return {
+            job
+            for job in self.jobs
+            if job.selected and (self.state(job).to_do or self.state(job) is State.PENDING)
+        }
+
     def counts(self, jobs: Iterable[Job] | None = None) -> Counter[State]:
         """Count jobs by state."""
         return Counter(self.state(job) for job in (self.jobs if jobs is None else jobs))

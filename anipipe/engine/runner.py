@@ -1,4 +1,4 @@
-"""The coordinator: takes jobs in the graph's order, commits what they made, and lets failures be their own."""
+"""The coordinator: takes jobs in the graph's order, commits what they made, isolates their failures."""
 
 from __future__ import annotations
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from typing import Any, Self
 
 from anipipe.config import Resolved, default, lookup
 
 
 def setting(key: str) -> Any:
-    """Declare a field that holds the value of a key, or, with ``cameras.*.KEY``, of all cameras that set it."""
+    """Declare a field that holds the value of a key; with ``cameras.*.KEY``, of all cameras that set it."""
     return dataclasses.field(metadata={"key": key})
 
 
@@ -37,6 +36,5 @@ class SettingsOptions:
         return {key: default(key) for _, key in _keys(cls)}
 
 
-@cache
 def _keys(cls: type[SettingsOptions]) -> tuple[tuple[str, str], ...]:
     return tuple((field.name, field.metadata["key"]) for field in dataclasses.fields(cls))

@@ -74,7 +74,7 @@ def stack(
         the point was filled in by a filter, and where a camera has no such frame or joint.
     scores : (cameras, frames, joints) array
     """
-    # A camera that started `frame_offset` frames late shows in its frame 0 what the others show in that frame.
+    # A camera that started `frame_offset` frames late shows in its frame 0 what the others show in that one.
     late = {view.camera: options.frame_offsets.get(view.camera, 0) for view in views}
     ends = {view.camera: len(view.points) + late[view.camera] for view in views}
     frames = max(0, *ends.values())

@@ -66,7 +66,7 @@ def summarize_angles(angles: Table, where: Names, *, options: LabelOptions) -> T
 
 
 def summarize_errors(pose: Pose3D, where: Names, *, options: LabelOptions) -> Table:
-    """Gather reprojection error (px) and number of cameras of each joint in summaries/errors.parquet and .csv."""
+    """Gather each joint's reprojection error (px) and cameras in summaries/errors.parquet and .csv."""
     table: dict[str, Any] = {}
     for index, joint in enumerate(pose.joints):
         table[f"{joint}_error"] = pose.error[:, index]

@@ -1,8 +1,8 @@
 """The walker: experiments, sessions, trials and cameras, as they lie in folders.
 
 An experiment is a folder whose ``config.toml`` has no experiment above it. A session is a folder in it that
-holds ``videos-raw``, ``videos-uncompressed``, ``predictions`` or ``pose-2d``; a trial is the videos of one session
-that agree once the camera is taken out of their names. The walk ends in the engine's units.
+holds ``videos-raw``, ``videos-uncompressed``, ``predictions`` or ``pose-2d``; a trial is the videos of one
+session that agree once the camera is taken out of their names. The walk ends in the engine's units.
 """
 
 from __future__ import annotations
@@ -16,15 +16,22 @@ from pathlib import Path
 from anipipe.config import Layer, Resolved, read_layer, resolve
 from anipipe.engine.declare import Unit
 from anipipe.errors import ConfigError, DataError, UsageError
-from anipipe.formats.importing import PREDICTION_SUFFIXES, meta_for, video_of
+from anipipe.project.finding import CONFIG
+from anipipe.project.naming import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    check_cameras,
+    find_videos,
+    join,
+    listed,
+    natural,
+    part_name,
+    split_name,
+    suffix_of,
+)
 
-CONFIG = "config.toml"
 #: Folder, in a session, that holds the configuration that the session was processed with.
 RESOLVED_FOLDER = "config"
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .avi .mov .mkv .m4v .mpg .mpeg .wmv .webm .mts .m2ts .flv .3gp .ogv .h264 .mj2 .mjpeg .asf".split()
-)
-IMAGE_SUFFIXES = frozenset(".png .jpg .jpeg .tif .tiff .bmp".split())
 _SESSION_FOLDERS = ("videos_raw", "videos_uncompressed", "predictions", "pose_2d")
 
 
@@ -88,49 +95,6 @@ class Experiment:
         return list(chosen)
 
 
-def natural(name: str) -> tuple[object, ...]:
-    """Sort key that puts ``cam10`` after ``cam9``."""
-    parts = re.split(r"(\d+)", name)
-    return (*((int(part), part) if index % 2 else part.casefold() for index, part in enumerate(parts)), name)
-
-
-def find_experiments(paths: Sequence[Path]) -> dict[Path, list[Path]]:
-    """Find the experiments that ``paths`` are in, are, or hold.
-
-    Returns
-    -------
-    dict
-        Experiment folder to the folders of it that were named; none if it was named as a whole.
-
-    Raises
-    ------
-    UsageError
-        If a path does not exist, or no experiment is there.
-    """
-    found: dict[Path, list[Path]] = {}
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: there is no such folder")
-        path = path.resolve()
-        folder = path if path.is_dir() else path.parent
-        root = _experiment_above(folder)
-        if root is not None:
-            parts = found.setdefault(root, [] if root == folder else [folder])
-            if root == folder:
-                parts.clear()
-            elif parts and folder not in parts:
-                parts.append(folder)
-            continue
-        below = list(_experiments_below(folder))
-        if not below:
-            raise UsageError(
-                f"{path}: no {CONFIG} here, above or below, so this is no experiment; `anipipe init` writes one"
-            )
-        for root in below:
-            found.setdefault(root, []).clear()
-    return found
-
-
 def walk(root: Path) -> Experiment:
     """Read an experiment's folders and configurations.
 
@@ -140,17 +104,21 @@ def walk(root: Path) -> Experiment:
         If the experiment's own ``config.toml`` cannot be used; what is wrong with those below is told in
         :attr:`Experiment.problems`.
     """
-    return _Walker(root).walk()
+    return _Walker(root.resolve()).walk()
 
 
 class _Walker:
     def __init__(self, root: Path) -> None:
-        self.root = root
         self._resolved: dict[tuple[int, ...], Resolved] = {}
         self._layers: list[Layer] = []
         self._visited: set[tuple[int, int]] = set()
         self._links: list[tuple[str, tuple[Layer, ...], int, Sequence[Unit]]] = []
         self.top = self._resolve((self._read(root / CONFIG),))
+        if self.top.config.path is not None:  # the recordings may lie elsewhere than their configuration
+            root = (root / Path(self.top.config.path).expanduser()).resolve()
+            if not root.is_dir():
+                raise ConfigError(f"{self._layers[0].path}: path = {root}: there is no such folder")
+        self.root = root
         self.experiment = Experiment(root, self.top)
 
     def walk(self) -> Experiment:
@@ -217,7 +185,7 @@ class _Walker:
         for entry in inside:
             if entry.name in own or entry.name.startswith("."):
                 continue
-            below = (_join(folder, entry.name), layers, depth + 1, calibrations)
+            below = (join(folder, entry.name), layers, depth + 1, calibrations)
             if entry.is_symlink():
                 self._links.append(below)
             else:
@@ -234,15 +202,15 @@ class _Walker:
             name
             for sub in dict.fromkeys((results, recordings))
             if sub in inside
-            for name in _listed(self.root, folder, sub)
+            for name in listed(self.root, folder, sub)
         ]
         if not any(
-            name == "calibration.toml" or _suffix(name) in VIDEO_SUFFIXES | IMAGE_SUFFIXES for name in files
+            name == "calibration.toml" or suffix_of(name) in VIDEO_SUFFIXES | IMAGE_SUFFIXES for name in files
         ):
             return None
         unit = Unit(
             kind="calibration",
-            label=_join(folder, results),
+            label=join(folder, results),
             home=folder,
             key="calibration",
             group=folder,
@@ -260,8 +228,8 @@ class _Walker:
         shown = folder or "."
         if nesting is not None and nesting >= 0 and depth != nesting:
             self.experiment.notices.append(
-                f"{shown} looks like a session, but lies {depth} folders deep and nesting = {nesting}; passed over "
-                "(leave `nesting` out to have sessions found at any depth)"
+                f"{shown} looks like a session, but lies {depth} folders deep and nesting = {nesting}; "
+                "passed over (leave `nesting` out to have sessions found at any depth)"
             )
             return
         try:
@@ -283,15 +251,15 @@ class _Walker:
         related: dict[str, list[Unit]] = {"video": [], "trial": [], "calibration": list(calibrations)}
         session = Unit("session", folder or ".", folder, "session", folder, names, resolved, {}, related)
         related["session"] = [session]
-        found = _videos(self.root, folder, names)
+        found = find_videos(self.root, folder, names)
         pattern = re.compile(config.triangulation.cam_regex) if config.triangulation.cam_regex else None
         trials: dict[str, list[tuple[str, str]]] = {}
         for video in sorted(found, key=natural):
-            camera, trial = _split(video, pattern, self.root / folder)
+            camera, trial = split_name(video, pattern, self.root / folder)
             trials.setdefault(trial, []).append((camera, video))
         for trial, views in trials.items():
-            _check_cameras(views, self.root / folder)
-            part = _part_name(_join(folder, trial))
+            check_cameras(views, self.root / folder)
+            part = part_name(join(folder, trial))
             trial_unit = self._unit(session, "trial", trial, {"trial": trial, "part": part})
             for camera, video in views:
                 view = self._unit(session, "video", video, {"trial": trial, "camera": camera, "video": video})
@@ -306,79 +274,10 @@ class _Walker:
 
     @staticmethod
     def _unit(session: Unit, kind: str, name: str, names: dict[str, str]) -> Unit:
-        label = _join(session.home, name)
+        label = join(session.home, name)
         return Unit(
             kind, label, session.home, name, session.group, {**session.names, **names}, session.settings
         )
-
-
-def _videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Return the videos of a session by name, each with the files that were found of it."""
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
-    for kind in ("videos_uncompressed", "videos_raw"):
-        for name in _listed(root, folder, names[kind]):
-            stem, suffix = name[: len(name) - len(_suffix(name))], _suffix(name)
-            if suffix not in VIDEO_SUFFIXES:
-                continue
-            files = found.setdefault(stem, {})
-            path = _join(folder, f"{names[kind]}/{name}")
-            if kind in files:
-                raise DataError(
-                    f"{root / files[kind][0]} and {root / path} are both video {stem!r}; remove or rename one"
-                )
-            files[kind] = (path,)
-    for video, chosen in _predictions(_listed(root, folder, names["predictions"])).items():
-        paths = tuple(_join(folder, f"{names['predictions']}/{name}") for name in chosen)
-        found.setdefault(video, {})["prediction"] = paths
-    for name in _listed(root, folder, names["pose_2d"]):
-        if _suffix(name) == ".h5":
-            found.setdefault(name[:-3], {})
-    return found
-
-
-def _predictions(names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the prediction files of each video, with DeepLabCut's record of the crop where there is one.
-
-    Of one prediction in several formats only the best is an input, so that the others may come and go.
-    """
-    best: dict[str, tuple[int, str]] = {}
-    for name in names:
-        for rank, suffix in enumerate(PREDICTION_SUFFIXES):
-            if name.casefold().endswith(suffix):
-                stem = name[: -len(suffix)].removesuffix(".predictions")
-                best[stem] = min(best.get(stem, (rank, name)), (rank, name))
-                break
-    there = set(names)
-    found: dict[str, list[str]] = {}
-    for _, name in best.values():
-        meta = meta_for(Path(name)).name
-        found.setdefault(video_of(name), []).extend([name, meta] if meta in there else [name])
-    return found
-
-
-def _split(video: str, pattern: re.Pattern[str] | None, session: Path) -> tuple[str, str]:
-    """Return the camera of a video, and the name of its trial."""
-    if pattern is None:
-        return "", video
-    match = pattern.search(video)
-    if match is None:
-        raise DataError(
-            f"{session}: video {video!r} has no camera in its name that triangulation.cam_regex = "
-            f"{pattern.pattern!r} would find; rename the file or change the key"
-        )
-    # What remains when every camera name is taken out; a name that is all camera still needs a trial.
-    return match.group(1), pattern.sub("", video).strip() or "trial"
-
-
-def _check_cameras(views: Sequence[tuple[str, str]], session: Path) -> None:
-    taken: dict[str, str] = {}
-    for camera, video in views:
-        if camera in taken:
-            raise DataError(
-                f"{session}: videos {taken[camera]!r} and {video!r} are both of camera {camera!r} in one trial; "
-                "rename one, or make triangulation.cam_regex tell them apart"
-            )
-        taken[camera] = video
 
 
 def _check_shared_calibration(resolved: Resolved, calibrations: Sequence[Unit]) -> None:
@@ -398,65 +297,14 @@ def _check_shared_calibration(resolved: Resolved, calibrations: Sequence[Unit]) 
         if changed:
             files = dict.fromkeys(str(resolved.origins[key]) for key in changed if resolved.origins.get(key))
             raise DataError(
-                f"{', '.join(files)}: sets {', '.join(changed)}, but the calibration in {unit.label} is shared with other "
-                "sessions; set it beside that folder, or give this session a calibration folder of its own"
+                f"{', '.join(files)}: sets {', '.join(changed)}, but the calibration in {unit.label} is "
+                "shared with other sessions; set it beside that folder, or give this session a calibration "
+                "folder of its own"
             )
-
-
-def _experiment_above(folder: Path) -> Path | None:
-    """Return the topmost folder, from ``folder`` upwards, whose ``config.toml`` is one of ours."""
-    found = None
-    for candidate in (folder, *folder.parents):
-        if (candidate / CONFIG).is_file() and _is_ours(candidate / CONFIG):
-            found = candidate
-    return found
-
-
-def _is_ours(path: Path) -> bool:
-    """Say whether a ``config.toml`` may be meant for anipipe: other programs use that name too."""
-    try:
-        values = read_layer(path).values
-    except ConfigError:
-        return True  # broken: let it be named rather than passed over
-    from anipipe.config import Config
-
-    return not values or any(name in Config.model_fields for name in values)
-
-
-def _experiments_below(folder: Path) -> Iterable[Path]:
-    for path, folders, files in os.walk(folder):
-        here = Path(path)
-        if CONFIG in files and _is_ours(here / CONFIG):
-            folders.clear()
-            yield here
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
 
 
 def _folder_names(resolved: Resolved) -> dict[str, str]:
     return dict(resolved.config.pipeline)
-
-
-def _listed(root: Path, folder: str, sub: str) -> list[str]:
-    """Return the names of the files in a sub-folder, in natural order; hidden ones are nobody's."""
-    try:
-        with os.scandir(root / folder / sub) as entries:
-            names = [entry.name for entry in entries if entry.name[0] != "." and entry.is_file()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(names, key=natural)
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].casefold()  # noqa: PTH122 - called for every file of a lab
-
-
-def _part_name(label: str) -> str:
-    """Return a file name that tells a trial from all others: readers of parquet folders skip names with ``_``."""
-    return "part-" + label.replace("%", "%25").replace("~", "%7E").replace("/", "~")
-
-
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
 
 
 def _relative(root: Path, folder: Path) -> str:

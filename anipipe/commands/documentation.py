@@ -1,0 +1,176 @@
+"""The parts of the documentation that follow from the code: pure functions from the registry to markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from anipipe.config import KEYS, SECTIONS, Config, markdown
+from anipipe.engine.declare import Artifact, Read, Registry, Stage
+
+_PART = re.compile(r"(<!-- rendered: ([\w-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+_PLAIN_KEYS = frozenset(path for path in KEYS if "*" not in path)
+_TABLES = "tables"
+
+
+def rendered_parts(registry: Registry) -> dict[str, str]:
+    """Return every rendered part of the documentation, by the name that its marker has."""
+    return {
+        "graph": graph(registry, tables_as_one=True),
+        "full-graph": graph(registry),
+        "stages": stages(registry),
+        "keys": markdown().strip(),
+    }
+
+
+def replace_rendered(text: str, parts: Mapping[str, str]) -> str:
+    """Put rendered parts between their markers.
+
+    Parameters
+    ----------
+    text : str
+        A page; a part stands between the lines ``<!-- rendered: NAME -->`` and ``<!-- end -->``.
+    parts : mapping
+        Name to text.
+
+    Returns
+    -------
+    str
+        The page with all its parts replaced.
+
+    Raises
+    ------
+    ValueError
+        If a marker has a name that is not among the parts, or no end.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[2] not in parts:
+            raise ValueError(f"no rendered part is called {match[2]!r}; there are {', '.join(parts)}")
+        return f"{match[1]}\n{parts[match[2]].strip()}\n{match[3]}"
+
+    if len(_PART.findall(text)) != text.count("<!-- rendered: "):
+        raise ValueError("a marker of a rendered part has no <!-- end --> on a line of its own")
+    return _PART.sub(replaced, text)
+
+
+def graph(registry: Registry, *, tables_as_one: bool = False) -> str:
+    """Draw the stages, and the files that they are given, as a mermaid graph.
+
+    Parameters
+    ----------
+    registry : Registry
+    tables_as_one : bool
+        Show all stages that make tables as one.
+    """
+
+    def node(stage: Stage) -> str:
+        return "summarize" if tables_as_one and stage.group == _TABLES else stage.name
+
+    given: dict[str, str] = {}
+    boxes: dict[str, str] = {}
+    arrows: dict[str, None] = {}
+    for stage in registry:
+        boxes[node(stage)] = f'    {node(stage)}["{node(stage)}"]'
+        for artifact in _artifacts(stage):
+            producer = registry.producers.get(artifact.name)
+            if producer is None:
+                source = f"given-{artifact.name}"
+                given[source] = f'    {source}(["{artifact.name}"])'
+            else:
+                source = node(producer)
+            if source != node(stage):
+                arrows[f"    {source} --> {node(stage)}"] = None
+    return "\n".join(["```mermaid", "graph LR", *given.values(), *boxes.values(), *arrows, "```"])
+
+
+def stages(registry: Registry) -> str:
+    """Describe each stage: what it reads and writes, the keys that it sees, its names and its version."""
+    return "\n\n".join(_section(stage, registry) for stage in registry)
+
+
+def _section(stage: Stage, registry: Registry) -> str:
+    command = stage.command or stage.name
+    about = (stage.run.__doc__ or "").strip().partition("\n")[0]
+    other = f" (other names: {', '.join(f'`{name}`' for name in stage.aliases)})" if stage.aliases else ""
+    reads = [_read(role, read, registry) for role, read in stage.file_reads()] or ["no file"]
+    rows = [
+        ("one job per", stage.per),
+        ("command", f"`anipipe {command}`{other}"),
+        ("reads", "<br>".join(reads)),
+        ("writes", "<br>".join(f"`{shown_path(artifact)}`" for artifact in stage.outputs)),
+        ("keys", _keys(stage)),
+        ("group", stage.group),
+        ("version", str(stage.version)),
+    ]
+    if stage.libraries:
+        rows.append(("library versions that count", ", ".join(stage.libraries)))
+    if stage.fan_in:
+        rows.append(("inputs that are not current", "are left out, and named"))
+    return "\n".join([f"### {stage.name}", "", about, "", "| | |", "| --- | --- |", *map(_row, rows)])
+
+
+def _row(cells: tuple[str, str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _artifacts(stage: Stage) -> Iterator[Artifact]:
+    for _, read in stage.file_reads():
+        yield from read.artifacts
+
+
+def _read(role: str, read: Read, registry: Registry) -> str:
+    number = "each " if read.each else ""
+    options = " or else ".join(_source(artifact, registry) for artifact in read.artifacts)
+    return f"{role}: {number}{options}{' (optional)' if read.optional else ''}"
+
+
+def _source(artifact: Artifact, registry: Registry) -> str:
+    producer = registry.producers.get(artifact.name)
+    path = f"`{shown_path(artifact)}`" if artifact.pattern else artifact.name
+    if producer is not None:
+        return f"{path} from [{producer.name}](#{producer.name})"
+    hint = _filled(artifact.absent, artifact.per)
+    return f"{path}, made by no stage" + (f": {hint}" if hint else "")
+
+
+def shown_path(artifact: Artifact) -> str:
+    """Return where an artifact lies, with the folders' default names and everything else in capitals."""
+    return _filled(artifact.pattern, artifact.per)
+
+
+def _filled(pattern: str, per: str) -> str:
+    home = "FOLDER/" if per == "calibration" else "SESSION/"
+    return re.sub(
+        r"{(\w+)}", lambda match: _FOLDERS.get(match[1], match[1].upper()), pattern.replace("{session}", home)
+    )
+
+
+_FOLDERS: dict[str, str] = dict(Config().pipeline)
+
+
+def _keys(stage: Stage) -> str:
+    names = list(stage.options.introduced())
+    if not names:
+        return "none"
+    if set(names) >= _PLAIN_KEYS:
+        return "all of them"
+    return ", ".join(_link(name) for name in names)
+
+
+def _link(key: str) -> str:
+    section = key if key in SECTIONS else key.rpartition(".")[0]
+    title = f"[{section.replace('*', 'NAME')}]" if section else "Above the first section"
+    shown = f"[{key}]" if key in SECTIONS else key.replace("*", "NAME")
+    return f"[`{shown}`](configuration.md#{anchor(title)})"
+
+
+def anchor(title: str) -> str:
+    """Return what a heading is linked by, as GitHub and most others make it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def anchors(text: str) -> Iterable[str]:
+    """Return the anchors of a page's headings; what stands in code blocks is none."""
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [anchor(title.strip()) for title in re.findall(r"^#+ (.*)$", plain, flags=re.MULTILINE)]

@@ -1,0 +1,303 @@
+"""Points in space from pixels: linear triangulation and what its result is worth.
+
+The direct linear transform (Hartley & Zisserman 2004, section 12.2) asks, for each camera that sees a point,
+that the point's ray ``(x, y, 1)`` and its image ``P X`` are parallel: ``x P3 X - P1 X = 0`` and ``y P3 X - P2
+X = 0`` with ``P = [R | t]`` and undistorted, normalised x and y. Stacked over the cameras, the unit vector X
+that satisfies them best is the right singular vector of the smallest singular value. Rows are not weighted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from anipipe.errors import DataError
+from anipipe.numerics.cameras import Rig, project, undistort
+from anipipe.numerics.lenses import Floats
+
+CHUNK = 8192  # points at a time: bounds memory, and keeps the work inside the processor's cache
+POWER_STEPS = 12  # settles 99 of 100 points whose pixels are off by 5 px at f = 800 px
+SETTLED = 1e-14  # change of the unit vector in the last step
+
+
+def dlt(pixels: ArrayLike, rig: Rig, *, min_cams: int = 2) -> Floats:
+    """Triangulate points by the direct linear transform.
+
+    Each point is computed by itself: neither the number nor the order of the others changes a bit of it. The
+    order of the cameras changes rounding only.
+
+    Parameters
+    ----------
+    pixels
+        (cameras, ..., 2), cameras as in the rig; a coordinate that is not finite means unseen.
+    rig
+        The cameras.
+    min_cams
+        From how many cameras on, at least 2, a point is computed.
+
+    Returns
+    -------
+    World coordinates, (..., 3), in the board's length unit; NaN where fewer cameras see the point.
+
+    Raises
+    ------
+    DataError
+        If the number of cameras differs, or min_cams is below 2.
+    """
+    image = _checked(pixels, rig)
+    if min_cams < 2:
+        raise DataError(f"min_cams = {min_cams}: a point needs at least 2 cameras")
+    shape = image.shape[1:-1]
+    flat = image.reshape(len(rig), -1, 2)
+    out = np.full((flat.shape[1], 3), np.nan)
+    extrinsics = np.stack([camera.extrinsics for camera in rig.cameras]) if len(rig) else np.empty((0, 3, 4))
+    for start in range(0, flat.shape[1], CHUNK):
+        rays = _rays(flat[:, start : start + CHUNK], rig)
+        seen = np.isfinite(rays[..., 0])
+        count = seen.sum(axis=0)
+        first = np.argsort(~seen, axis=0, kind="stable")  # cameras that see the point come first
+        for ncams in np.unique(count[count >= min_cams]):
+            points = np.flatnonzero(count == ncams)
+            cameras = first[:ncams, points]
+            out[start + points] = _solve(rays[cameras, points], extrinsics[cameras])
+    return out.reshape(*shape, 3)
+
+
+def reprojection_errors(points: ArrayLike, pixels: ArrayLike, rig: Rig) -> Floats:
+    """Measure how far from its pixel each point is projected.
+
+    Parameters
+    ----------
+    points
+        World coordinates, (..., 3).
+    pixels
+        (cameras, ..., 2), cameras as in the rig.
+    rig
+        The cameras.
+
+    Returns
+    -------
+    Euclidean distances in pixels, (cameras, ...); NaN where the point or the pixel is missing.
+
+    Raises
+    ------
+    DataError
+        If the number of cameras or of points differs.
+    """
+    image = _checked(pixels, rig)
+    world = _matching(points, image)
+    out = np.empty(image.shape[:-1])
+    for index, camera in enumerate(rig.cameras):
+        off = project(world, camera) - image[index]
+        out[index] = np.sqrt(off[..., 0] ** 2 + off[..., 1] ** 2)
+    return out
+
+
+def contributing(pixels: ArrayLike, rig: Rig) -> NDArray[np.bool_]:
+    """Tell which cameras take part in the triangulation of which point.
+
+    Parameters
+    ----------
+    pixels
+        (cameras, ..., 2), cameras as in the rig.
+    rig
+        The cameras.
+
+    Returns
+    -------
+    (cameras, ...): the pixel is given, and the lens model has a ray for it.
+    """
+    image = _checked(pixels, rig)
+    out = np.empty(image.shape[:-1], dtype=bool)
+    for index, camera in enumerate(rig.cameras):
+        out[index] = np.isfinite(undistort(image[index], camera)[..., 0])
+    return out
+
+
+def quality(
+    points: ArrayLike, pixels: ArrayLike, scores: ArrayLike, rig: Rig
+) -> tuple[Floats, Floats, Floats]:
+    """Rate triangulated points as Anipose does when it does not optimise.
+
+    Parameters
+    ----------
+    points
+        World coordinates, (..., 3).
+    pixels
+        (cameras, ..., 2) that they were triangulated from, NaN where a camera was left out.
+    scores
+        (cameras, ...) of the 2D points; NaN where unknown.
+    rig
+        The cameras.
+
+    Returns
+    -------
+    error
+        Mean over the contributing cameras of the distance between projection and pixel, px, (...).
+    ncams
+        Number of contributing cameras, (...).
+    score
+        Smallest score among them, (...).
+        All three are NaN where fewer than 2 cameras contribute.
+
+    Raises
+    ------
+    DataError
+        If shapes do not agree.
+    """
+    image = _checked(pixels, rig)
+    certainty = np.asarray(scores, dtype=np.float64)
+    if certainty.shape != image.shape[:-1]:
+        raise DataError(f"scores have shape {certainty.shape}, the pixels ask for {image.shape[:-1]}")
+    used = contributing(image, rig)
+    distance = reprojection_errors(points, image, rig)
+    count = used.sum(axis=0)
+    enough = count >= 2
+    total = np.zeros(count.shape)
+    lowest = np.full(count.shape, np.inf)
+    for index in range(len(rig)):
+        total += np.where(used[index], distance[index], 0.0)
+        lowest = np.where(used[index], np.fmin(lowest, certainty[index]), lowest)
+    error = np.where(enough, total / np.maximum(count, 1), np.nan)
+    return error, np.where(enough, count, np.nan), np.where(enough & np.isfinite(lowest), lowest, np.nan)
+
+
+def _checked(pixels: ArrayLike, rig: Rig) -> Floats:
+    """Return the pixels as an array, if it fits the rig."""
+    image = np.asarray(pixels, dtype=np.float64)
+    if image.ndim < 2 or image.shape[-1] != 2 or image.shape[0] != len(rig):
+        names = ", ".join(rig.names)
+        raise DataError(f"pixels have shape {image.shape}, expected ({len(rig)}, ..., 2) for cameras {names}")
+    return image
+
+
+def _matching(points: ArrayLike, image: Floats) -> Floats:
+    """Return the points as an array, if it fits the pixels."""
+    world = np.asarray(points, dtype=np.float64)
+    if world.shape != (*image.shape[1:-1], 3):
+        raise DataError(f"points have shape {world.shape}, the pixels ask for {(*image.shape[1:-1], 3)}")
+    return world
+
+
+def _rays(pixels: Floats, rig: Rig) -> Floats:
+    """Undistort (cameras, points, 2) pixels, each by its camera."""
+    rays = np.empty_like(pixels)
+    for index, camera in enumerate(rig.cameras):
+        rays[index] = undistort(pixels[index], camera)
+    return rays
+
+
+def _solve(rays: Floats, extrinsics: Floats) -> Floats:
+    """Intersect rays.
+
+    Most points take the quick way: an orthogonal factorisation of their rows, A = QR, then inverse iteration
+    with R, which turns a vector towards the smallest singular direction by the squared ratio of the two
+    smallest singular values in each step. Points that have not settled (rays that hardly meet) take the
+    singular value decomposition.
+
+    Parameters
+    ----------
+    rays
+        (cameras, points, 2) normalised coordinates.
+    extrinsics
+        (cameras, points, 3, 4) of the cameras that see each point.
+
+    Returns
+    -------
+    (points, 3); NaN where the rays are parallel.
+    """
+    rows = [
+        np.ascontiguousarray((ray[:, axis, None] * extrinsic[:, 2] - extrinsic[:, axis]).T)
+        for ray, extrinsic in zip(rays, extrinsics, strict=True)
+        for axis in range(2)
+    ]
+    factor = _triangular([row.copy() for row in rows])
+    vector, change = _inverse_iteration(factor)
+    slow = np.flatnonzero(~(change <= SETTLED))
+    if slow.size:
+        matrices = np.stack([row[:, slow] for row in rows]).transpose(2, 0, 1)
+        vector[:, slow] = np.linalg.svd(matrices)[2][:, -1].T
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        out = vector[:3] / vector[3]
+    out[:, ~np.isfinite(out).all(axis=0)] = np.nan
+    return np.asarray(out.T + 0.0)  # no -0.0
+
+
+def _triangular(rows: list[Floats]) -> list[list[Floats]]:
+    """Factorise stacked matrices by the modified Gram-Schmidt process.
+
+    Its R is as exact as that of Householder's method (Björck 1967), its Q is not needed.
+
+    Parameters
+    ----------
+    rows
+        One (4, points) array per row; overwritten.
+
+    Returns
+    -------
+    The upper triangle, ``factor[i][j - i]`` of shape (points,) for j >= i.
+    """
+    factor: list[list[Floats]] = []
+    for i in range(4):
+        length = np.sqrt(_dot(rows, rows, i, i))
+        scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+        for row in rows:
+            row[i] *= scale
+        line = [length]
+        for j in range(i + 1, 4):
+            share = _dot(rows, rows, i, j)
+            for row in rows:
+                row[j] -= share * row[i]
+            line.append(share)
+        factor.append(line)
+    return factor
+
+
+def _dot(left: list[Floats], right: list[Floats], i: int, j: int) -> Floats:
+    """Sum over the rows, one after the other: numpy's own sums change their order with the shape."""
+    total: Floats = left[0][i] * right[0][j]
+    for a, b in zip(left[1:], right[1:], strict=True):
+        total += a[i] * b[j]
+    return total
+
+
+def _inverse_iteration(factor: list[list[Floats]]) -> tuple[Floats, Floats]:
+    """Find the right singular vector of the smallest singular value of stacked triangular matrices.
+
+    Returns
+    -------
+    (4, points) unit vectors, and (points,) by how much the last step still changed them.
+    """
+    largest = np.maximum.reduce([line[0] for line in factor])
+    floor = np.finfo(np.float64).tiny ** 0.5 + np.finfo(np.float64).eps ** 2 * largest
+    # Exact pixels make the matrix singular; a tiny pivot instead of none leads to the same direction
+    # (Golub & Van Loan, section 7.6.1).
+    pivots = [np.maximum(line[0], floor) for line in factor]
+    vector = [np.full_like(largest, 0.5) for _ in range(4)]
+    change = np.full_like(largest, np.inf)
+    for _ in range(POWER_STEPS):
+        before = vector
+        solved: list[Floats] = []
+        for i in range(4):  # R^T y = v
+            rest = before[i]
+            for k in range(i):
+                rest = rest - factor[k][i - k] * solved[k]
+            solved.append(rest / pivots[i])
+        vector = _unit(solved)
+        for i in range(3, -1, -1):  # R v = y
+            rest = vector[i]
+            for k in range(i + 1, 4):
+                rest = rest - factor[i][k - i] * vector[k]
+            vector[i] = rest / pivots[i]
+        vector = _unit(vector)
+        # (R^T R)^-1 is positive definite, so a step never turns the sign around.
+        change = np.maximum.reduce([np.abs(a - b) for a, b in zip(vector, before, strict=True)])
+    return np.stack(vector), change
+
+
+def _unit(vector: list[Floats]) -> list[Floats]:
+    """Scale (points,) components to vectors of length 1, without overflow."""
+    largest = np.maximum.reduce([np.abs(value) for value in vector])
+    scaled = [value / largest for value in vector]
+    length = np.sqrt(sum((value * value for value in scaled[1:]), scaled[0] * scaled[0]))
+    return [value / length for value in scaled]

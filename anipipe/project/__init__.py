@@ -1,0 +1,11 @@
+"""Experiments, sessions, trials and cameras, as they lie in folders.
+
+- :mod:`~anipipe.project.finding`  which experiments a path belongs to
+- :mod:`~anipipe.project.walking`  an experiment's folders, as the engine's units
+- :mod:`~anipipe.project.naming`   what a file's name says: video, camera, trial
+"""
+
+from anipipe.project.finding import CONFIG, find_experiments
+from anipipe.project.walking import Experiment, Problem, walk
+
+__all__ = ["CONFIG", "Experiment", "Problem", "find_experiments", "walk"]

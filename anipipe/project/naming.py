@@ -1,0 +1,121 @@
+"""What files are called: videos, cameras, trials, predictions."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from anipipe.errors import DataError
+from anipipe.formats.importing import PREDICTION_SUFFIXES, meta_for, video_of
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm", ".mts", ".m2ts", ".flv"}
+    | {".3gp", ".ogv", ".h264", ".mj2", ".mjpeg", ".asf"}
+)
+SLEAP_SUFFIXES = frozenset({".analysis.h5", ".slp"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+
+
+def natural(name: str) -> tuple[object, ...]:
+    """Sort key that puts ``cam10`` after ``cam9``."""
+    parts = re.split(r"(\d+)", name)
+    return (*((int(part), part) if index % 2 else part.casefold() for index, part in enumerate(parts)), name)
+
+
+def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the videos of a session by name, each with the files that were found of it."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for kind in ("videos_uncompressed", "videos_raw"):
+        for name in listed(root, folder, names[kind]):
+            stem, suffix = name[: len(name) - len(suffix_of(name))], suffix_of(name)
+            if suffix not in VIDEO_SUFFIXES:
+                continue
+            files = found.setdefault(stem, {})
+            path = join(folder, f"{names[kind]}/{name}")
+            if kind in files:
+                raise DataError(
+                    f"{root / files[kind][0]} and {root / path} are both video {stem!r}; remove or rename one"
+                )
+            files[kind] = (path,)
+    for video, chosen in _predictions(listed(root, folder, names["predictions"])).items():
+        paths = tuple(join(folder, f"{names['predictions']}/{name}") for name in chosen)
+        found.setdefault(video, {})["prediction"] = paths
+    for name in listed(root, folder, names["pose_2d"]):
+        if suffix_of(name) == ".h5":
+            found.setdefault(name[:-3], {})
+    return found
+
+
+def _predictions(names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the prediction files of each video, with DeepLabCut's record of the crop where there is one.
+
+    Of one prediction in several formats of one program only the best is an input, so that the others may
+    come and go.
+    """
+    best: dict[tuple[str, bool], tuple[int, str]] = {}
+    for name in names:
+        for rank, suffix in enumerate(PREDICTION_SUFFIXES):
+            if name.casefold().endswith(suffix):
+                stem = name[: -len(suffix)].removesuffix(".predictions")
+                key = (stem, suffix in SLEAP_SUFFIXES)
+                best[key] = min(best.get(key, (rank, name)), (rank, name))
+                break
+    there = set(names)
+    found: dict[str, list[str]] = {}
+    for _, name in best.values():
+        meta = meta_for(Path(name)).name
+        found.setdefault(video_of(name), []).extend([name, meta] if meta in there else [name])
+    return found
+
+
+def split_name(video: str, pattern: re.Pattern[str] | None, session: Path) -> tuple[str, str]:
+    """Return the camera of a video, and the name of its trial."""
+    if pattern is None:
+        return "", video
+    match = pattern.search(video)
+    if match is None:
+        raise DataError(
+            f"{session}: video {video!r} has no camera in its name that triangulation.cam_regex = "
+            f"{pattern.pattern!r} would find; rename the file or change the key"
+        )
+    # What remains when every camera name is taken out; a name that is all camera still needs a trial.
+    return match.group(1), pattern.sub("", video).strip() or "trial"
+
+
+def check_cameras(views: Sequence[tuple[str, str]], session: Path) -> None:
+    """Refuse two videos of one camera in one trial; ``views`` holds camera and video."""
+    taken: dict[str, str] = {}
+    for camera, video in views:
+        if camera in taken:
+            raise DataError(
+                f"{session}: videos {taken[camera]!r} and {video!r} are both of camera {camera!r} "
+                "in one trial; rename one, or make triangulation.cam_regex tell them apart"
+            )
+        taken[camera] = video
+
+
+def listed(root: Path, folder: str, sub: str) -> list[str]:
+    """Return the names of the files in a sub-folder, in natural order; hidden ones are nobody's."""
+    try:
+        with os.scandir(root / folder / sub) as entries:
+            names = [entry.name for entry in entries if entry.name[0] != "." and entry.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(names, key=natural)
+
+
+def suffix_of(name: str) -> str:
+    """Return a file name's suffix in small letters, with its dot."""
+    return os.path.splitext(name)[1].casefold()  # noqa: PTH122 - called for every file of a lab
+
+
+def part_name(label: str) -> str:
+    """Return a file name that tells a trial from all others; readers of parquet folders skip ``_…``."""
+    return "part-" + label.replace("%", "%25").replace("~", "%7E").replace("/", "~")
+
+
+def join(folder: str, name: str) -> str:
+    """Put a name behind a folder that may be the root, ``""``."""
+    return f"{folder}/{name}" if folder else name
