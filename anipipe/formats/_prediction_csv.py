@@ -97,4 +97,8 @@ def read_content(path: Path) -> Content:
     values = np.empty((table.num_rows, width - 1))
     for at, name in enumerate(names[1:]):
         values[:, at] = table[name].to_numpy()
-    return Content(columns, table["0"].to_pylist(), values)
+    try:
+        index = table["0"].cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid:  # names of images, or numbers that only Python reads; judged with the frames
+        index = table["0"].to_pylist()
+    return Content(columns, index, values)
