@@ -147,7 +147,7 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def _worst(statuses: Sequence[int]) -> int:
-    """Return one exit status for several experiments; locked ones were skipped, and count only if all were."""
+    """Return one exit status for several experiments; locked ones count only if all were locked."""
     others = [status for status in statuses if status != LockedError.exit_status]
     return max(others) if others else max(statuses, default=0)
 

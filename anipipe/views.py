@@ -75,8 +75,6 @@ def result_lines(result: Result) -> Iterator[str]:
 def status_lines(opened: Opened, *, why: bool) -> Iterator[str]:
     """Yield an experiment's state: a table, what its words mean, and the reasons if they are asked for."""
     table = states.table(opened)
-    if not table.rows:
-        yield "no session with a video or a 2D pose in it: expected folders such as SESSION/videos-raw/"
     yield from table_lines("session", table.columns, table.rows, states.MARKS)
     seen = {state for row in table.rows.values() for cell in row for state in cell}
     for state in states.MARKS:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from anipipe.config import KEYS, SECTIONS, Config, markdown
 from anipipe.engine.declare import Artifact, Read, Registry, Stage
 
-_PART = re.compile(r"(<!-- rendered: ([\w-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+_PART = re.compile(r"^(<!-- rendered: ([\w-]+) -->)\n.*?^(<!-- end -->)$", re.DOTALL | re.MULTILINE)
 _PLAIN_KEYS = frozenset(path for path in KEYS if "*" not in path)
 _TABLES = "tables"
 
@@ -47,7 +47,7 @@ def replace_rendered(text: str, parts: Mapping[str, str]) -> str:
     def replaced(match: re.Match[str]) -> str:
         if match[2] not in parts:
             raise ValueError(f"no rendered part is called {match[2]!r}; there are {', '.join(parts)}")
-        return f"{match[1]}\n{parts[match[2]].strip()}\n{match[3]}"
+        return f"{match[1]}\n\n{parts[match[2]].strip()}\n\n{match[3]}"
 
     if len(_PART.findall(text)) != text.count("<!-- rendered: "):
         raise ValueError("a marker of a rendered part has no <!-- end --> on a line of its own")

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anipipe.config import Config, Resolved, joints_named, nearest
+from anipipe.config import Config, Resolved, joints_named
 from anipipe.engine.declare import Registry
 from anipipe.engine.digest import Disk
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER, Records
 from anipipe.project import Experiment, walk
+from anipipe.suggest import no_joint
 
 #: Settings whose stages this version lacks: when they are in force, and what that means.
 NOT_YET: tuple[tuple[Callable[[Config], bool], str], ...] = (
@@ -122,12 +123,8 @@ def unknown_joints(opened: Opened) -> list[str]:
         for key, joint in joints_named(resolved.config):
             if joint in known[session] or key.startswith(_CHECKED_BY_JOBS):
                 continue
-            near = nearest(joint, list(known[session]))
-            hint = f"; did you mean {near!r}?" if near else f"; there are {', '.join(known[session])}"
-            origin = resolved.origins.get(key)
-            texts.setdefault(
-                f"{origin}: {key} names the joint {joint!r}, which no 2D pose has{hint}", []
-            ).append(session)
+            text = f"{resolved.origins.get(key)}: {key}: {no_joint(joint, known[session])}"
+            texts.setdefault(text, []).append(session)
     return [f"{text} (in {_some(sessions)})" for text, sessions in texts.items()]
 
 

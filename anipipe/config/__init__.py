@@ -19,8 +19,8 @@ from anipipe.config.poses_3d import (
 from anipipe.config.render import markdown, origin_table, template, to_toml
 from anipipe.config.resolve import Resolved, resolve
 from anipipe.config.schema import Config
-from anipipe.config.suggest import nearest
 from anipipe.config.values import ANGLE_MODES, split_angle
+from anipipe.suggest import nearest
 
 __all__ = [
     "ANGLE_MODES",

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from anipipe.config.keys import KEYS, SECTIONS, key_at
 from anipipe.config.layers import Layer
-from anipipe.config.suggest import nearest
 from anipipe.config.toml_text import dotted, inline
 from anipipe.config.values import KeyFaults
+from anipipe.suggest import nearest
 
 _LONGEST_VALUE = 100
 _Path = tuple[str, ...]

@@ -266,11 +266,6 @@ class Registry:
                 pending.extend(self.before(stage))
         return tuple(stage for stage in self.stages if stage.name in wanted)
 
-    def enabled(self, artifact: Artifact, settings: Any) -> bool:
-        """Say whether ``artifact`` is made under ``settings``, or is not made by any stage at all."""
-        producer = self.producers.get(artifact.name)
-        return producer is None or producer.enabled(settings)
-
     def _in_order(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         done: dict[str, Stage] = {}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -182,7 +182,12 @@ class Plan:
 
     def _job(self, stage: Stage, unit: Unit) -> Job | None:
         options, fixed, introduced = self._options(stage, unit.settings)
-        sources = [source for role, read in stage.file_reads() for source in self._sources(role, read, unit)]
+        sources: list[Source] = []
+        for role, read in stage.file_reads():
+            found = self._sources(role, read, unit)
+            if found is None and not read.optional:
+                return None  # switched off for this unit, and with it what would be made of it
+            sources.extend(found or ())
         if stage.fan_in and not sources:
             return None
         outputs = {artifact.paths(unit)[0]: artifact for artifact in stage.outputs}
@@ -213,16 +218,23 @@ class Plan:
             self._facts[key] = options, fixed, stage.options.introduced()
         return self._facts[key]
 
-    def _sources(self, role: str, read: Read, unit: Unit) -> Iterator[Source]:
+    def _sources(self, role: str, read: Read, unit: Unit) -> list[Source] | None:
+        """Return what a read comes to for a unit; ``None`` if it is switched off for all it could be of."""
         artifacts = read.artifacts
         units = [unit] if artifacts[0].per == unit.kind else unit.related.get(artifacts[0].per, [])
+        found = []
         for other in units:
-            artifact = next((a for a in artifacts if self.registry.enabled(a, other.settings)), None)
-            if artifact is None:
-                continue  # switched off for that unit, and so no input of anything
-            paths = artifact.paths(other)
-            producer = self.by_output.get(paths[0]) if paths else None
-            yield Source(role, artifact, other, paths, producer, read.optional)
+            artifact = next((a for a in artifacts if self._wanted(a, other)), None)
+            if artifact is not None:
+                paths = artifact.paths(other)
+                producer = self.by_output.get(paths[0]) if paths else None
+                found.append(Source(role, artifact, other, paths, producer, read.optional))
+        return found if found or not units else None
+
+    def _wanted(self, artifact: Artifact, unit: Unit) -> bool:
+        """Say whether an artifact is made for a unit, or is made by no stage at all."""
+        producer = self.registry.producers.get(artifact.name)
+        return producer is None or any(path in self.by_output for path in artifact.paths(unit))
 
     def _situation(self, job: Job) -> Examined:
         facts = dict(job.fixed)

@@ -114,7 +114,9 @@ def write_pose_2d(pose: Pose2D, path: Path) -> None:
 
     names = _column_names(pose, hypotheses)
     try:
-        with _PYTABLES, tables.open_file(str(path), "w", title="", pytables_sys_attrs=True) as file:
+        # Laid out in memory: HDF5 says nothing when it cannot write a file's last pages to a full disk.
+        memory = {"driver": "H5FD_CORE", "driver_core_backing_store": 0}
+        with _PYTABLES, tables.open_file("memory", "w", title="", pytables_sys_attrs=True, **memory) as file:
             group = file.create_group("/", KEY)
             # the chunk is given so that it cannot depend on PyTables' estimates
             chunk = (max(1, 65536 // rows.dtype.itemsize),)
@@ -131,6 +133,7 @@ def write_pose_2d(pose: Pose2D, path: Path) -> None:
                     track_times=False,
                     byteorder="little",
                 )
+            image = file.get_file_image()
     except tables.HDF5ExtError as error:
         # HDF5 keeps the names of all columns in one attribute of at most 64 KiB
         if width > 1000:
@@ -139,6 +142,7 @@ def write_pose_2d(pose: Pose2D, path: Path) -> None:
                 "(network.num_outputs)."
             ) from error
         raise OSError(f"{path}: cannot be written ({str(error).strip().splitlines()[-1]})") from error
+    path.write_bytes(image)
 
 
 def _column_names(pose: Pose2D, hypotheses: int) -> list[tuple[str, str, str]]:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from anipipe.errors import DataError
 from anipipe.numerics.cameras import apply_matrix
 from anipipe.numerics.lenses import Floats
+from anipipe.suggest import no_joint
 
 AXES = ("x", "y", "z")
 PARALLEL = 1e-6  # sine of the angle between two directions that counts as none
@@ -144,7 +145,7 @@ def _rotation(points: Floats, joints: list[str], axes: Sequence[Sequence[str]]) 
 def _median(points: Floats, joints: list[str], joint: str, label: str) -> Floats:
     """Return the median place of a joint, (3,), over the frames in which it is seen."""
     if joint not in joints:
-        raise DataError(f"{label}: there is no joint {joint!r}; the joints are {', '.join(joints)}")
+        raise DataError(f"{label}: {no_joint(joint, joints)}")
     places = points[:, joints.index(joint)]
     seen = np.isfinite(places).all(axis=-1)
     if not seen.any():

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 
 import numpy as np
@@ -38,6 +37,7 @@ from numpy.typing import ArrayLike
 
 from anipipe.errors import DataError, Notice
 from anipipe.numerics.lenses import Floats
+from anipipe.suggest import no_joint
 
 KINDS = ("flex", "axis", "cross-axis", "chain")
 PARALLEL = 1e-7  # sine of the angle below which two directions count as parallel
@@ -121,9 +121,7 @@ def _index(angle: str, joint: str, joints: Sequence[str]) -> int:
     """Find a joint by its name."""
     if joint in joints:
         return list(joints).index(joint)
-    near = get_close_matches(joint, joints, n=1, cutoff=0.0)
-    hint = f", did you mean {near[0]}?" if near else ""
-    raise DataError(f"angle {angle}: joint {joint!r} is none of {', '.join(joints)}{hint}")
+    raise DataError(f"angles.{angle}: {no_joint(joint, joints)}")
 
 
 def _measure(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from anipipe.config import Config, read_layer
+from anipipe.config import Config, nearest, read_layer
 from anipipe.errors import ConfigError, UsageError
 from anipipe.project.naming import natural
 
@@ -66,7 +66,8 @@ def _is_ours(path: Path) -> bool:
         values = read_layer(path).values
     except ConfigError:
         return True  # broken: let it be named rather than passed over
-    return not values or any(name in Config.model_fields for name in values)
+    known = list(Config.model_fields)
+    return not values or any(nearest(name, known) for name in values)
 
 
 def _experiments_below(folder: Path) -> Iterable[Path]:

@@ -15,6 +15,8 @@ VIDEO_SUFFIXES = frozenset(
     | {".3gp", ".ogv", ".h264", ".mj2", ".mjpeg", ".asf"}
 )
 SLEAP_SUFFIXES = frozenset({".analysis.h5", ".slp"})
+#: What Lightning Pose writes beside its predictions: losses, and boxes for cropping.
+_SIDE_FILE = re.compile(r"_(temporal_norm|pca_\w+_error|bbox)\.csv$", re.IGNORECASE)
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 
@@ -56,6 +58,8 @@ def _predictions(names: Sequence[str]) -> dict[str, list[str]]:
     """
     best: dict[tuple[str, bool], tuple[int, str]] = {}
     for name in names:
+        if _SIDE_FILE.search(name):
+            continue
         for rank, suffix in enumerate(PREDICTION_SUFFIXES):
             if name.casefold().endswith(suffix):
                 stem = name[: -len(suffix)].removesuffix(".predictions")
@@ -70,15 +74,15 @@ def _predictions(names: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def split_name(video: str, pattern: re.Pattern[str] | None, session: Path) -> tuple[str, str]:
-    """Return the camera of a video, and the name of its trial."""
+def split_name(video: str, pattern: re.Pattern[str] | None, where: str) -> tuple[str, str]:
+    """Return the camera of a video, and the name of its trial; ``where`` is for the error if there is none."""
     if pattern is None:
         return "", video
     match = pattern.search(video)
     if match is None:
         raise DataError(
-            f"{session}: video {video!r} has no camera in its name that triangulation.cam_regex = "
-            f"{pattern.pattern!r} would find; rename the file or change the key"
+            f"{where}: the name {video!r} has no camera in it that triangulation.cam_regex = "
+            f"{pattern.pattern!r} would find; rename or remove the file, or change the key"
         )
     # What remains when every camera name is taken out; a name that is all camera still needs a trial.
     return match.group(1), pattern.sub("", video).strip() or "trial"

@@ -137,6 +137,9 @@ class _Walker:
             related[unit.kind].append(unit)
         whole = Unit("experiment", "", "", "experiment", "", names, self.top, {}, related)
         experiment.units.append(whole)
+        if not related["session"] and not experiment.problems:
+            holding = ", ".join(f"SESSION/{names[key]}/" for key in _SESSION_FOLDERS)
+            experiment.notices.append(f"no session in {self.root}: it would hold one of {holding}")
         seen = dict.fromkeys(text for resolved in self._resolved.values() for text in resolved.warnings)
         experiment.notices.extend(seen)
         return experiment
@@ -255,7 +258,8 @@ class _Walker:
         pattern = re.compile(config.triangulation.cam_regex) if config.triangulation.cam_regex else None
         trials: dict[str, list[tuple[str, str]]] = {}
         for video in sorted(found, key=natural):
-            camera, trial = split_name(video, pattern, self.root / folder)
+            files = [path for paths in found[video].values() for path in paths]
+            camera, trial = split_name(video, pattern, f"{self.root / (files[0] if files else folder)}")
             trials.setdefault(trial, []).append((camera, video))
         for trial, views in trials.items():
             check_cameras(views, self.root / folder)

@@ -233,8 +233,8 @@ def test_a_joint_may_be_called_like_a_kind(limbs):
 @pytest.mark.parametrize(
     ("definition", "message"),
     [
-        (["ankle", "knee", "hop"], "angle swing: joint 'hop' is none of ankle, knee, hip, did you mean hip"),
-        (["chain", "ankle", "kne/", "hip"], "angle swing: joint 'kne' .* did you mean knee"),
+        (["ankle", "knee", "hop"], "angles.swing: there is no joint 'hop', did you mean 'hip'"),
+        (["chain", "ankle", "kne/", "hip"], "angles.swing: there is no joint 'kne', did you mean 'knee'"),
         (["ankle", "knee"], "angle swing: .* should read"),
         (["flax", "ankle", "knee", "hip"], "angle swing: .* with kind flex, axis, cross-axis"),
         (["chain", "ankle"], "angle swing: a chain needs at least two"),

@@ -80,7 +80,9 @@ def test_second_run_does_nothing(done: Lab):
 
 def test_touching_every_input_does_nothing(done: Lab):
     for path in done.root.rglob("*"):
-        if path.is_file() and ("predictions" in path.parts or path.name in ("config.toml", "calibration.toml")):
+        if path.is_file() and (
+            "predictions" in path.parts or path.name in ("config.toml", "calibration.toml")
+        ):
             os.utime(path)
     assert ran(done) == set()
 
@@ -98,7 +100,9 @@ def test_an_angle_redoes_angles_and_their_table(done: Lab):
     why = done.run("status", "--why")
     assert "angles.nose = ['axis', 'nose', 'neck', 'hip'] was added" in why
     expected = {job for trial in done.truth for job in trial_jobs(trial, "angles summarize-angles")}
-    expected |= {f"write-config {session}" for session in ("control/mouse1", "control/mouse2", "treated/mouse3")}
+    expected |= {
+        f"write-config {session}" for session in ("control/mouse1", "control/mouse2", "treated/mouse3")
+    }
     assert ran(done) == expected | {"summarize-angles-csv"}
 
 
@@ -133,7 +137,9 @@ def test_a_calibration_redoes_the_trials_under_it(done: Lab):
     # A copy of the same calibration, nearer by: another input, yet the same content, hence the same result.
     assert ran(done) == {"pose-3d treated/mouse3/t1"}
     path = done.root / "treated/calibration/calibration.toml"
-    path.write_text(path.read_text().replace("translation = [ 0.0, 0.0, 400.0", "translation = [ 1.0, 0.0, 400.0", 1))
+    path.write_text(
+        path.read_text().replace("translation = [ 0.0, 0.0, 400.0", "translation = [ 1.0, 0.0, 400.0", 1)
+    )
     why = done.run("status", "--why")
     assert "treated/calibration/calibration.toml changed" in why
     stages = "pose-3d angles summarize-3d summarize-angles summarize-errors"
