@@ -34,9 +34,10 @@ class Prediction:
     video: str
     camera: str
 
-    def load(self, track: str | None) -> Pose2D:
-        """Read the 2D pose of one animal."""
-        return replace(import_pose(self.paths, track=track), video=self.video, camera=self.camera)
+    def load(self, *, track: str | None, cropped: bool) -> Pose2D:
+        """Read the 2D pose of one animal; if the videos were cropped, only where the crop is on record."""
+        pose = import_pose(self.paths, track=track, cropped=cropped)
+        return replace(pose, video=self.video, camera=self.camera)
 
 
 def _read_prediction(paths: Sequence[Path], names: Names) -> Prediction:
@@ -127,8 +128,8 @@ CALIBRATION = Artifact(
     "calibration",
     "{session}{calibration_results}/calibration.toml",
     read=_read_calibration,
-    absent="put the calibration.toml of these cameras there, "
-    "or switch 3D off with triangulation.triangulate = false",
+    absent="put the calibration.toml of these cameras into a folder calibration/ of the session, or of one "
+    "above it; or switch 3D off with triangulation.triangulate = false",
 )
 POSE_3D = Artifact(
     "pose-3d",

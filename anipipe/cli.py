@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -35,23 +34,28 @@ _PATHS = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 
 
 def main() -> None:
-    """Run the command line; the process ends with the exit status that the README lists."""
+    """Run the command line and end the process."""
     signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status; see `anipipe --help` for what they mean."""
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(list(arguments), prog_name="anipipe", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("interrupted; what was finished is kept, and the next run goes on from there", err=True)
-        status = 130
+        return 130
     except click.ClickException as error:
         error.show()
-        status = 2
+        return 2
     except AnipipeError as error:
         click.echo(paint("error: ", "red") + str(error), err=True)
-        status = error.exit_status
+        return error.exit_status
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
-        status = 0
-    sys.exit(status if isinstance(status, int) else 0)
+        return 0
+    return status if isinstance(status, int) else 0
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
@@ -61,15 +65,16 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 @click.group(context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="anipipe")
 def cli() -> None:
-    r"""From folders of videos to 2D and 3D poses, joint angles and tables.
+    """From folders of videos to 2D and 3D poses, joint angles and tables.
 
     Run a command in an experiment's folder (one with a config.toml), or name folders: experiments, sessions
     in them, or folders that hold many experiments. Only what changed is done again; `anipipe status --why`
     tells what, and because of what.
 
     \b
-    Exit status: 0 done or up to date, 1 something failed, 2 wrong usage or configuration, 75 locked.
-    """
+    Exit status: 0 done or up to date, 1 something failed, 2 wrong usage or configuration,
+                 75 locked by another run, 130 interrupted.
+    """  # noqa: D301 - click's mark for lines that are not to be joined
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,6 +92,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="PATH",
             help="Make this output, or all in this folder, again: also given and edited ones; repeatable.",
         ),
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing unless something went wrong."),
         click.option("--dry-run", is_flag=True, help="Tell what would be done, and why; do nothing."),
         click.option(
             "-j",
@@ -110,6 +116,7 @@ def _run(
     only: tuple[str, ...],
     force: tuple[Path, ...],
     dry_run: bool,
+    quiet: bool,
     jobs: int,
 ) -> int:
     """Bring stages up to date in every experiment that the paths name; return the exit status."""
@@ -125,7 +132,7 @@ def _run(
                 opened.plan.examine_all()
                 _print(views.plan_lines(opened))
             else:
-                statuses.append(_run_one(opened, request))
+                statuses.append(_run_one(opened, request, quiet=quiet))
         except AnipipeError as error:
             if len(found) == 1:
                 raise
@@ -134,10 +141,14 @@ def _run(
     return _worst(statuses)
 
 
-def _run_one(opened: Opened, request: running.Request) -> int:
-    _print(views.notice_lines(opened))
-    result = running.run(opened, request, command=sys.argv[1:], observe=Progress)
-    _print(views.result_lines(result))
+def _run_one(opened: Opened, request: running.Request, *, quiet: bool) -> int:
+    if not quiet:
+        _print(views.notice_lines(opened))
+    result = running.run(
+        opened, request, command=sys.argv[1:], observe=lambda opened: Progress(opened, quiet=quiet)
+    )
+    if not quiet or result.exit_status:
+        _print(views.result_lines(result))
     return result.exit_status
 
 
@@ -231,7 +242,7 @@ def status(paths: tuple[Path, ...], why: bool, as_json: bool) -> int:
             opened = running.prepare(root, parts, request, REGISTRY)
             for job in opened.plan.jobs:
                 job.selected = True
-            opened.plan.examine_all()
+            opened.plan.examine_all(retrying=False)
         except AnipipeError as error:
             if len(found) == 1:
                 raise
@@ -253,9 +264,7 @@ def status(paths: tuple[Path, ...], why: bool, as_json: bool) -> int:
 
 
 @cli.command(context_settings=_CONTEXT)
-@click.option(
-    "--origin", is_flag=True, help="Tell which file sets each value; unset keys have their default."
-)
+@click.option("--origin", is_flag=True, help="Tell which file sets which key.")
 @click.argument("path", type=click.Path(path_type=Path), default=Path())
 def config(path: Path, origin: bool) -> int:
     """Show the configuration of an experiment, or of one session, merged from all levels."""
@@ -271,11 +280,12 @@ def config(path: Path, origin: bool) -> int:
         if not origin:
             click.echo(to_toml(settings.config), nl=False)
             continue
-        rows = origin_table(settings)
-        width = max(len(key) for key, _, _ in rows)
+        rows = [(key, value, source) for key, value, source in origin_table(settings) if source is not None]
+        width = max((len(key) for key, _, _ in rows), default=0)
         for key, value, source in rows:
-            where = "default" if source is None else str(source)
-            click.echo(f"{key:<{width}}  {value or '-':<24}  {where}")
+            place = source.relative_to(root) if source.is_relative_to(root) else source
+            click.echo(f"{key:<{width}}  {place}  {value}")
+        click.echo("every other key has its default; `anipipe config` without --origin shows them all")
     return 0
 
 
@@ -295,8 +305,4 @@ _add_commands(REGISTRY)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+    main()

@@ -81,10 +81,11 @@ def _cell(counts: Counter[State], marks: Mapping[State, str]) -> str:
 class Progress:
     """Shows a run as it goes: one bar per stage on a terminal, else a line per job."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._bars: dict[str, Any] = {}
         self._ahead: set[Job] = set()
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and not quiet
 
     def begin(self, plan: Plan) -> None:
         """Draw the bars of the stages that have something to do."""
@@ -116,14 +117,15 @@ class Progress:
                 self._end()
         if ran and verdict.state is State.FAILED:
             self._say(wrapped(verdict.reasons[0], paint(f"failed {job.label}: ", "red")))
-        elif ran and not self._terminal:
+        elif ran and not self._terminal and not self._quiet:
             self._say(f"done {job.label} ({seconds:.2f} s)")
-        for notice in notices:
+        for notice in () if self._quiet else notices:
             self._say(wrapped(notice, paint(f"note {job.label}: ", "yellow")))
 
     def withdrawn(self, path: str) -> None:
         """Tell that a part of a table was taken out."""
-        self._say(f"taken out of its table, since it is not current: {path}")
+        if not self._quiet:
+            self._say(f"taken out of its table, since it is not current: {path}")
 
     def _say(self, text: str) -> None:
         if self._bars:

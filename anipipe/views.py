@@ -94,7 +94,7 @@ def status_lines(opened: Opened, *, why: bool) -> Iterator[str]:
 
 def _job_line(opened: Opened, job: Job) -> str:
     verdict = opened.plan.verdicts[job].verdict
-    return wrapped("; ".join(verdict.reasons), f"{_coloured(verdict.state)} {job.label}: ")
+    return wrapped("\n".join(verdict.reasons), f"{_coloured(verdict.state)} {job.label}: ")
 
 
 def _is_echo(reason: str) -> bool:

@@ -93,7 +93,7 @@ def _section(stage: Stage, registry: Registry) -> str:
     command = stage.command or stage.name
     about = (stage.run.__doc__ or "").strip().partition("\n")[0]
     other = f" (other names: {', '.join(f'`{name}`' for name in stage.aliases)})" if stage.aliases else ""
-    reads = [_read(role, read, registry) for role, read in stage.file_reads()] or ["no file"]
+    reads = [_read(role, read, registry) for role, read in stage.file_reads] or ["no file"]
     rows = [
         ("one job per", stage.per),
         ("command", f"`anipipe {command}`{other}"),
@@ -115,7 +115,7 @@ def _row(cells: tuple[str, str]) -> str:
 
 
 def _artifacts(stage: Stage) -> Iterator[Artifact]:
-    for _, read in stage.file_reads():
+    for _, read in stage.file_reads:
         yield from read.artifacts
 
 

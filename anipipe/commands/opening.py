@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anipipe.config import Config, Resolved, joints_named
+from anipipe.config import Config, NetworkSettings, Resolved, joints_named
 from anipipe.engine.declare import Registry
 from anipipe.engine.digest import Disk
 from anipipe.engine.plan import Plan
@@ -39,6 +39,16 @@ NOT_YET: tuple[tuple[Callable[[Config], bool], str], ...] = (
     (
         lambda config: config.triangulation.engine != "anipipe",
         "triangulation.engine: this version has none but its own",
+    ),
+    (
+        lambda config: (
+            config.triangulation.cam_regex is not None and config.calibration.calibration_init is not None
+        ),
+        "calibration.calibration_init: this version does not calibrate; it reads calibration/calibration.toml",
+    ),
+    (
+        lambda config: config.network != NetworkSettings(),
+        "network: this version runs no networks, so these settings have no effect",
     ),
     (
         lambda config: config.model_type not in (None, "import"),

@@ -111,10 +111,10 @@ def run(
     with _locked(root) as lock:
         opened.forget()  # what was looked at before the lock was held may have changed
         plan, result = opened.plan, Result(opened, restricted=opened.restricted)
-        plan.records.compact()
         if lock.took_over:
             sweep({opened.disk.path(path).parent for job in plan.jobs for path in job.outputs}, lock.token)
         plan.examine_all()
+        plan.records.compact()
         to_do = sum(
             plan.state(job).to_do or plan.state(job) is State.PENDING for job in plan.jobs if job.selected
         )

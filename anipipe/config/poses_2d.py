@@ -55,6 +55,10 @@ class PredictionsSettings(Section):
         "Individual or track of a file that holds several animals; not needed if only one",
         example="mouse1",
     )
+    cropped: bool = key(
+        False,
+        "They were made on cropped videos: DeepLabCut's files need their _meta.pickle, which says where",
+    )
 
 
 class NetworkSettings(Section):

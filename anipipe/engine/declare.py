@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -217,16 +218,16 @@ class Stage:
         """The artifacts it writes, always as a tuple."""
         return self.writes if isinstance(self.writes, tuple) else (self.writes,)
 
-    @property
+    @cached_property
     def collected(self) -> bool:
         """Whether its output is part of a collection (:attr:`Artifact.collected`)."""
         return any(artifact.collected for artifact in self.outputs)
 
-    def file_reads(self) -> Iterator[tuple[str, Read]]:
-        """Yield its inputs that are files, by name."""
-        for name, what in self.reads.items():
-            if not isinstance(what, ThisUnit):
-                yield name, as_read(what)
+    @cached_property
+    def file_reads(self) -> tuple[tuple[str, Read], ...]:
+        """Its inputs that are files, with their names."""
+        reads = self.reads.items()
+        return tuple((name, as_read(what)) for name, what in reads if not isinstance(what, ThisUnit))
 
 
 class Registry:
@@ -248,7 +249,7 @@ class Registry:
     def before(self, stage: Stage) -> tuple[Stage, ...]:
         """Return the stages that write something ``stage`` may read."""
         found = []
-        for _, read in stage.file_reads():
+        for _, read in stage.file_reads:
             for artifact in read.artifacts:
                 producer = self.producers.get(artifact.name)
                 if producer is not None and producer not in found:

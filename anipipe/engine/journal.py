@@ -66,7 +66,8 @@ class Journal:
         }
         self.report["jobs"].append(entry)
         if ran:
-            self.write(f"{verdict.state} {job.label} ({seconds:.2f} s): {'; '.join(verdict.reasons)}")
+            word = "done" if verdict.state is State.FRESH else str(verdict.state)
+            self.write(f"{word} {job.label} ({seconds:.2f} s): {'; '.join(verdict.reasons)}")
             for notice in notices:
                 self.write(f"  note: {notice}")
 

@@ -120,16 +120,25 @@ class Plan:
                 job for path, job in self.by_output.items() if path == wanted or path.startswith(f"{wanted}/")
             ]
             if not hits:
-                raise UsageError(
-                    f"--force {wanted}: no stage writes this; `anipipe status --why` lists the outputs"
-                )
+                folders = dict.fromkeys(path.rpartition("/")[0] for path in self.by_output)
+                there = ", ".join(list(folders)[:6]) or "nothing"
+                raise UsageError(f"--force {wanted}: no stage writes this; there are outputs in {there}, ...")
             for job in hits:
                 job.forced = True
 
-    def examine_all(self) -> None:
-        """Look ahead: give every job its verdict, as if those before it were done."""
+    def examine_all(self, *, retrying: bool = True) -> None:
+        """Look ahead: give every job its verdict, as if those before it were done.
+
+        Parameters
+        ----------
+        retrying : bool
+            Take it that what failed last time will be tried again and succeed; else that it will not,
+            so that what rests on it is blocked.
+        """
         for job in self.jobs:
             self.examine(job)
+            if not retrying and self.state(job) is State.FAILED:
+                self.tried.add(job)
 
     def examine(self, job: Job) -> Examined:
         """Give a job its verdict, from the verdicts of those before it and from what is on disk."""
@@ -183,7 +192,7 @@ class Plan:
     def _job(self, stage: Stage, unit: Unit) -> Job | None:
         options, fixed, introduced = self._options(stage, unit.settings)
         sources: list[Source] = []
-        for role, read in stage.file_reads():
+        for role, read in stage.file_reads:
             found = self._sources(role, read, unit)
             if found is None and not read.optional:
                 return None  # switched off for this unit, and with it what would be made of it
@@ -269,7 +278,7 @@ class Plan:
             examined.usable.append(source)
         if job.stage.fan_in and not examined.usable:
             situation.missing.append("nothing to gather: none of its inputs is up to date")
-        for role, read in job.stage.file_reads():
+        for role, read in job.stage.file_reads:
             if not read.each and not read.optional and not any(s.role == role for s in job.sources):
                 situation.missing.append(_nowhere(read.artifacts[-1]))
         return examined

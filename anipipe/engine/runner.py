@@ -86,6 +86,7 @@ class Runner:
         self._ready: deque[Job] = deque()
         self._running: dict[Future[Made | Failed], _Running] = {}
         self._strikes: dict[Job, int] = {}
+        self._touched: set[Job | None] = set()
 
     def run(self) -> Outcome:
         """Do what has to be done.
@@ -109,12 +110,23 @@ class Runner:
         return self.outcome
 
     def _begin(self, job: Job) -> None:
-        examined = self.plan.examine(job)
+        examined = self._examined(job)
         verdict = examined.verdict
         if not (job.selected and verdict.state.to_do):
             self._settle_untouched(job, examined)
             return
         self._submit(_Running(job, examined))
+
+    def _examined(self, job: Job) -> Examined:
+        """Return the verdict of the look ahead, where nothing that it rests on has been touched since."""
+        ahead = self.plan.verdicts.get(job)
+        if (
+            ahead is None
+            or ahead.verdict.state is State.PENDING
+            or any(source.producer in self._touched for source in job.sources)
+        ):
+            return self.plan.examine(job)
+        return ahead
 
     def _settle_untouched(self, job: Job, examined: Examined) -> None:
         verdict = examined.verdict
@@ -232,6 +244,8 @@ class Runner:
     def _settle(
         self, job: Job, verdict: Verdict, *, ran: bool, seconds: float = 0.0, notices: list[str] | None = None
     ) -> None:
+        if ran or verdict.state is State.BLOCKED:
+            self._touched.add(job)
         self.observer.settled(job, verdict, ran=ran, seconds=seconds, notices=notices or [])
         for dependent in self.plan.dependents[job]:
             self._waiting[dependent] -= 1

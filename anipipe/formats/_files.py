@@ -9,7 +9,7 @@ from typing import Any
 
 from anipipe.errors import DataError
 
-REMEDY = "Delete it so that it is made again, or copy it anew if it came from elsewhere."
+REMEDY = "If anipipe made it, delete it and run again; if it came from elsewhere, copy it anew."
 
 
 def check_not_empty(path: Path) -> None:

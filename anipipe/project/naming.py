@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anipipe.errors import DataError
-from anipipe.formats.importing import PREDICTION_SUFFIXES, meta_for, video_of
+from anipipe.formats.prediction_names import PREDICTION_SUFFIXES, meta_for, video_of
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm", ".mts", ".m2ts", ".flv"}
@@ -75,7 +75,7 @@ def _predictions(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def split_name(video: str, pattern: re.Pattern[str] | None, where: str) -> tuple[str, str]:
-    """Return the camera of a video, and the name of its trial; ``where`` is for the error if there is none."""
+    """Return the camera of a video and the name of its trial; ``where`` is for the error message."""
     if pattern is None:
         return "", video
     match = pattern.search(video)

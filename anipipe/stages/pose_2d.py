@@ -16,11 +16,12 @@ class ImportOptions(SettingsOptions):
     """What is taken of a prediction."""
 
     track: str | None = setting("predictions.track")
+    cropped: bool = setting("predictions.cropped")
 
 
 def import_prediction(prediction: Prediction, *, options: ImportOptions) -> Pose2D:
     """Take the 2D poses of each video from DeepLabCut, Lightning Pose, EKS or SLEAP files in predictions/."""
-    return prediction.load(options.track)
+    return prediction.load(track=options.track, cropped=options.cropped)
 
 
 def _enabled(settings: Resolved) -> bool:

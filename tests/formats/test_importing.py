@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from anipipe.errors import DataError, Notice
 from anipipe.formats._meta import read_crop
-from anipipe.formats.importing import import_pose, meta_for, video_of
+from anipipe.formats.importing import import_pose
+from anipipe.formats.prediction_names import meta_for, video_of
 
 from .helpers import assert_prefixes_refused, make_pose
 from .test_poses2d import frame_of

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from anipipe.formats.calibrations import read_calibration, write_calibration
-from anipipe.formats.importing import import_pose, video_of
+from anipipe.formats.importing import import_pose
 from anipipe.formats.poses2d import read_pose_2d, write_pose_2d
+from anipipe.formats.prediction_names import video_of
 
 DATA = Path(os.environ.get("ANIPIPE_REAL_DATA") or Path(__file__).parents[3] / "shared" / "data")
 

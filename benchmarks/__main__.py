@@ -1,0 +1,57 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+
+import click
+
+from anipipe import __version__
+from anipipe.engine.executors import limit_threads
+
+limit_threads()  # before anything imports a numerical library
+
+from benchmarks import formats, lab, triangulation  # noqa: E402
+
+NAMES = ("lab", "triangulation", "formats")
+_HELP = """Measure anipipe, and print tables: all benchmarks, or those named.
+
+\b
+lab             a lab of many small sessions: first run, status, no-op run, memory, and how they grow
+triangulation   the direct linear transform against aniposelib's
+formats         reading and writing poses against plain pandas
+
+Nothing is asserted. Times depend on the machine and on what else it does; ratios of one run less so.
+"""
+
+
+@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(NAMES))
+@click.option(
+    "--sessions",
+    type=click.IntRange(min=4),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="lab: sessions of the largest lab; also measured at N/4 and N/2.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="lab: workers."
+)
+def main(names: tuple[str, ...], sessions: int, jobs: int) -> None:
+    """Run the benchmarks of these names, all if none is given."""
+    runs: dict[str, Callable[[], None]] = {
+        "lab": lambda: lab.run(sessions, jobs),
+        "triangulation": triangulation.run,
+        "formats": formats.run,
+    }
+    print(
+        f"anipipe {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
+    for name in names or NAMES:
+        runs[name]()
+
+
+if __name__ == "__main__":
+    main()

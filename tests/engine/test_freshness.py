@@ -1,0 +1,465 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anipipe.engine.freshness import MEANINGS, PENDING, Situation, State, Verdict, differences, judge
+from anipipe.engine.records import Claims
+
+FACTS: dict[str, Any] = {
+    "stage": 1,
+    "option:size": 3,
+    "option:style": {"left": "<", "deep": {"level": 1, "other": 2}},
+    "library:opencv": "4.8",
+    "in:a": "a1",
+    "in:b": "b1",
+}
+RECORD = {**FACTS, "out:x": "x1", "out:y": "y1"}
+OUTPUTS = {"x": "x1", "y": "y1"}
+
+
+def without(facts: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if key not in keys}
+
+
+@dataclass
+class Case:
+    """A job's situation and record; by default, everything is as recorded."""
+
+    now: dict[str, Any] = field(default_factory=lambda: dict(FACTS))
+    outputs: dict[str, str | None] = field(default_factory=lambda: dict(OUTPUTS))
+    done: dict[str, Any] | None = field(default_factory=lambda: dict(RECORD))
+    intents: list[dict[str, Any]] = field(default_factory=list)
+    given: dict[str, Any] | None = None
+    failure: dict[str, Any] | None = None
+    missing: list[str] = field(default_factory=list)
+    introduced: dict[str, Any] = field(default_factory=dict)
+    strict: bool = True
+    forced: bool = False
+    on_disk: tuple[str, ...] = ()
+    torn: tuple[str, ...] = ()
+
+    def judged(self) -> Verdict:
+        return judge(
+            Situation(self.now, self.outputs, self.missing),
+            Claims(self.done, self.intents, self.given, self.failure),
+            introduced=self.introduced,
+            strict=self.strict,
+            forced=self.forced,
+            exists=lambda path: path in self.on_disk,
+            readable=lambda path: path not in self.torn,
+        )
+
+
+NEVER = {"done": None, "outputs": {"x": None, "y": None}}
+FOREIGN = {"done": None, "outputs": {"x": "foreign", "y": "foreign"}}
+EDITED = {"outputs": {"x": "edited", "y": "y1"}}
+GONE_A = {"now": without(FACTS, "in:a"), "missing": ["no a"]}
+FAILURE = {"failure": {"message": "it broke", "traceback": "", "time": ""}}
+NEXT = {**FACTS, "in:a": "a2", "out:x": "x2", "out:y": "y2"}
+
+# state, and what each reason has to hold, all of them and no more
+CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
+    "as recorded": ({}, State.FRESH, []),
+    "as recorded, failed once since": (FAILURE, State.FRESH, []),
+    "as recorded, fan-in": ({"strict": False}, State.FRESH, []),
+    # never made
+    "never made": (NEVER, State.STALE, ["x is not there yet", "y is not there yet"]),
+    "never made, failed": (
+        {**NEVER, **FAILURE},
+        State.FAILED,
+        ["it broke", "x is not there yet", "y is not there yet"],
+    ),
+    "never made, input missing": ({**NEVER, **GONE_A}, State.BLOCKED, ["no a"]),
+    "never made, failed, input missing": ({**NEVER, **GONE_A, **FAILURE}, State.BLOCKED, ["no a"]),
+    "never made, input pending": (
+        {**NEVER, "now": {**FACTS, "in:a": PENDING}},
+        State.STALE,
+        ["x is not there yet", "y is not there yet"],
+    ),
+    # each kind of difference
+    "input changed": ({"now": {**FACTS, "in:a": "a2"}}, State.STALE, ["a changed"]),
+    "input added": ({"now": {**FACTS, "in:c": "c1"}}, State.STALE, ["new input c"]),
+    "input gone from the job": (
+        {"now": without(FACTS, "in:a"), "on_disk": ("a",)},
+        State.STALE,
+        ["input a is gone"],
+    ),
+    "option changed": ({"now": {**FACTS, "option:size": 4}}, State.STALE, ["size: 3 -> 4"]),
+    "nested option": (
+        {"now": {**FACTS, "option:style": {"left": "<", "deep": {"level": 7, "other": 2}}}},
+        State.STALE,
+        ["style.deep.level: 1 -> 7"],
+    ),
+    "nested options of all kinds": (
+        {"now": {**FACTS, "option:style": {"right": ">", "deep": {"level": 1}}}},
+        State.STALE,
+        ["style.deep.other was removed", "style.left was removed", "style.right = '>' was added"],
+    ),
+    "nested option becomes plain": (
+        {"now": {**FACTS, "option:style": None}},
+        State.STALE,
+        ["style: {'left': '<', 'deep': {'level': 1, 'other': 2}} -> None"],
+    ),
+    "version": ({"now": {**FACTS, "stage": 2}}, State.STALE, ["stage version 1 -> 2"]),
+    "library": ({"now": {**FACTS, "library:opencv": "5.0"}}, State.STALE, ["opencv 4.8 -> 5.0"]),
+    "library that was not recorded": (
+        {"now": {**FACTS, "library:new": "1"}},
+        State.STALE,
+        ["new unknown -> 1"],
+    ),
+    "everything at once": (
+        {
+            "now": {**without(FACTS, "in:b"), "stage": 2, "in:a": "a2", "in:c": "c", "option:size": 4},
+            "outputs": {"x": None, "y": "y1"},
+            "on_disk": ("b",),
+        },
+        State.STALE,
+        [
+            "x was deleted",
+            "size: 3 -> 4",
+            "stage version 1 -> 2",
+            "a changed",
+            "input b is gone",
+            "new input c",
+        ],
+    ),
+    "fan-in lost an input": (
+        {"now": without(FACTS, "in:a"), "strict": False},
+        State.STALE,
+        ["input a is gone"],
+    ),
+    # options that came after the record
+    "new option at its default": (
+        {"now": {**FACTS, "option:new": 5}, "introduced": {"new": 5}},
+        State.FRESH,
+        [],
+    ),
+    "new option not at its default": (
+        {"now": {**FACTS, "option:new": 6}, "introduced": {"new": 5}},
+        State.STALE,
+        ["new: 5 -> 6"],
+    ),
+    "new option without a default": ({"now": {**FACTS, "option:new": 6}}, State.STALE, ["new: None -> 6"]),
+    "a default is no excuse for what is recorded": (
+        {"now": {**FACTS, "option:size": 5}, "introduced": {"size": 5}},
+        State.STALE,
+        ["size: 3 -> 5"],
+    ),
+    # pending
+    "pending": ({"now": {**FACTS, "in:a": PENDING}}, State.PENDING, ["a is made again first"]),
+    "pending and new": ({"now": {**FACTS, "in:c": PENDING}}, State.STALE, ["new input c"]),
+    "pending and changed": (
+        {"now": {**FACTS, "in:a": PENDING, "in:b": "b2"}},
+        State.STALE,
+        ["b changed"],
+    ),
+    "pending and failed": (
+        {"now": {**FACTS, "in:a": PENDING}, **FAILURE},
+        State.PENDING,
+        ["a is made again"],
+    ),
+    # outputs
+    "output deleted": ({"outputs": {"x": None, "y": "y1"}}, State.STALE, ["x was deleted"]),
+    "outputs deleted": (
+        {"outputs": {"x": None, "y": None}},
+        State.STALE,
+        ["x was deleted", "y was deleted"],
+    ),
+    "output deleted, failed": (
+        {"outputs": {"x": None, "y": "y1"}, **FAILURE},
+        State.FAILED,
+        ["it broke", "x was deleted"],
+    ),
+    "own output torn": (
+        {"outputs": {"x": "torn", "y": "y1"}, "torn": ("x",)},
+        State.STALE,
+        ["x is unreadable"],
+    ),
+    "own intended output torn": (
+        {"done": None, "intents": [RECORD], "outputs": {"x": "torn", "y": None}, "torn": ("x",)},
+        State.STALE,
+        ["x is unreadable", "y is not there yet"],
+    ),
+    "own output torn, input missing": (
+        {"outputs": {"x": "torn", "y": "y1"}, "torn": ("x",), **GONE_A},
+        State.BLOCKED,
+        ["no a"],
+    ),
+    "as recorded, though unreadable": ({"torn": ("x", "y")}, State.FRESH, []),
+    # interrupted between renames, or before the confirmation
+    "renamed, not confirmed": ({"done": None, "intents": [RECORD]}, State.FRESH, []),
+    "made again, renamed, not confirmed": (
+        {
+            "intents": [NEXT],
+            "now": {**FACTS, "in:a": "a2"},
+            "outputs": {"x": "x2", "y": "y2"},
+        },
+        State.FRESH,
+        [],
+    ),
+    "made again, not yet renamed": (
+        {"intents": [NEXT], "now": {**FACTS, "in:a": "a2"}},
+        State.STALE,
+        ["a changed"],
+    ),
+    "made again, one of two renamed": (
+        {
+            "intents": [NEXT],
+            "now": {**FACTS, "in:a": "a2"},
+            "outputs": {"x": "x2", "y": "y1"},
+        },
+        State.STALE,
+        ["x is from an interrupted run", "a changed"],
+    ),
+    "made again, one of two renamed, and input as before": (
+        {"intents": [NEXT], "outputs": {"x": "x2", "y": "y1"}},
+        State.STALE,
+        ["x is from an interrupted run"],
+    ),
+    "first made, one of two renamed": (
+        {"done": None, "intents": [RECORD], "outputs": {"x": "x1", "y": None}},
+        State.STALE,
+        ["y was deleted"],
+    ),
+    "interrupted twice, never confirmed, one of each": (
+        {
+            "done": None,
+            "intents": [RECORD, NEXT],
+            "now": {**FACTS, "in:a": "a2"},
+            "outputs": {"x": "x2", "y": "y1"},
+        },
+        State.STALE,
+        ["interrupted run"],
+    ),
+    # given
+    "given": (FOREIGN, State.GIVEN, ["x was not made by anipipe", "y was not made by anipipe"]),
+    "one output given": (
+        {"done": None, "outputs": {"x": "foreign", "y": None}},
+        State.GIVEN,
+        ["x was not made by anipipe"],
+    ),
+    "given, torn": (
+        {**FOREIGN, "torn": ("x", "y")},
+        State.GIVEN,
+        ["x was not made by anipipe", "y was not made by anipipe"],
+    ),
+    "given, inputs missing": (
+        {**FOREIGN, **GONE_A},
+        State.GIVEN,
+        ["x was not made by anipipe", "y was not made by anipipe"],
+    ),
+    "given, failed before": (
+        {**FOREIGN, **FAILURE},
+        State.GIVEN,
+        ["x was not made by anipipe", "y was not made by anipipe"],
+    ),
+    "given, as first seen": (
+        {**FOREIGN, "given": FACTS},
+        State.GIVEN,
+        ["x was not made by anipipe", "y was not made by anipipe"],
+    ),
+    "given, inputs archived": (
+        {**FOREIGN, "given": FACTS, **GONE_A},
+        State.GIVEN,
+        ["x was not made by anipipe", "y was not made by anipipe"],
+    ),
+    "given, input changed": (
+        {**FOREIGN, "given": FACTS, "now": {**FACTS, "in:a": "a2", "option:size": 9}},
+        State.CONFLICT,
+        ["x was not made", "y was not made", "size: 3 -> 9", "a changed", "--force x"],
+    ),
+    "given, input pending": (
+        {**FOREIGN, "given": FACTS, "now": {**FACTS, "in:a": PENDING}},
+        State.GIVEN,
+        ["x was not made by anipipe", "y was not made by anipipe"],
+    ),
+    # edited
+    "edited": (EDITED, State.EDITED, ["x was changed since anipipe made it"]),
+    "edited, input changed": (
+        {**EDITED, "now": {**FACTS, "in:a": "a2"}},
+        State.CONFLICT,
+        ["x was changed since", "a changed", "--force x"],
+    ),
+    "edited, inputs missing": ({**EDITED, **GONE_A}, State.EDITED, ["x was changed since"]),
+    "edited, other output deleted": (
+        {"outputs": {"x": "edited", "y": None}},
+        State.EDITED,
+        ["x was changed since anipipe made it"],
+    ),
+    "edited after an unconfirmed making": (
+        {"done": None, "intents": [RECORD], "outputs": {"x": "edited", "y": "y1"}},
+        State.EDITED,
+        ["x was changed since"],
+    ),
+    # archived
+    "archived": ({**GONE_A}, State.ARCHIVED, ["input a is gone"]),
+    "archived, all of it": (
+        {"now": without(FACTS, "in:a", "in:b"), "missing": ["no a", "no b"]},
+        State.ARCHIVED,
+        ["input a is gone", "input b is gone"],
+    ),
+    "archived, options changed": (
+        {"now": {**without(FACTS, "in:a"), "option:size": 4}, "missing": ["no a"]},
+        State.ARCHIVED,
+        ["input a is gone"],
+    ),
+    "archived, failed before": ({**GONE_A, **FAILURE}, State.ARCHIVED, ["input a is gone"]),
+    "not archived: the file is there, but cannot be used": (
+        {**GONE_A, "on_disk": ("a",)},
+        State.BLOCKED,
+        ["no a"],
+    ),
+    "not archived: one of two is still there": (
+        {"now": without(FACTS, "in:a", "in:b"), "missing": ["no a"], "on_disk": ("b",)},
+        State.BLOCKED,
+        ["no a"],
+    ),
+    "not archived: another input took its place": (
+        {"now": {**without(FACTS, "in:a"), "in:c": "c1"}},
+        State.STALE,
+        ["input a is gone", "new input c"],
+    ),
+    "not archived: an output is missing": (
+        {**GONE_A, "outputs": {"x": "x1", "y": None}},
+        State.BLOCKED,
+        ["no a"],
+    ),
+    "not archived: a fan-in goes on without": (
+        {**GONE_A, "strict": False, "missing": []},
+        State.STALE,
+        ["input a is gone"],
+    ),
+    # forced
+    "forced, as recorded": ({"forced": True}, State.STALE, ["--force"]),
+    "forced, given": ({**FOREIGN, "forced": True}, State.STALE, ["--force"]),
+    "forced, edited": ({**EDITED, "forced": True}, State.STALE, ["--force"]),
+    "forced, inputs missing": ({**FOREIGN, **GONE_A, "forced": True}, State.BLOCKED, ["no a"]),
+    "forced, archived": ({**GONE_A, "forced": True}, State.BLOCKED, ["no a"]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_judge(name):
+    changes, state, expected = CASES[name]
+    verdict = Case(**changes).judged()
+    assert verdict.state is state, verdict
+    assert len(verdict.reasons) == len(expected), verdict.reasons
+    for part in expected:
+        assert any(part in reason for reason in verdict.reasons), (part, verdict.reasons)
+
+
+def test_every_state_is_covered_and_has_a_meaning():
+    assert {state for _, state, _ in CASES.values()} == set(State)
+    assert set(MEANINGS) == set(State)
+
+
+def test_what_is_used_and_what_is_done():
+    assert {s for s in State if s.current} == {
+        State.FRESH,
+        State.GIVEN,
+        State.EDITED,
+        State.CONFLICT,
+        State.ARCHIVED,
+    }
+    assert {s for s in State if s.to_do} == {State.STALE, State.FAILED}
+
+
+def test_option_that_is_gone_is_a_difference():
+    """A record *is* the facts: an option that no longer takes part made another result."""
+    assert differences(FACTS, without(FACTS, "option:size"), {}) != []
+
+
+def test_library_that_is_gone_is_a_difference():
+    assert differences(FACTS, without(FACTS, "library:opencv"), {}) != []
+
+
+def test_long_values_are_shortened():
+    (text,) = differences({"option:a": "x" * 500}, {"option:a": "y" * 500}, {})
+    assert len(text) < 200
+
+
+leaf = st.sampled_from([1, 2, "s", None])
+fact = st.one_of(leaf, st.dictionaries(st.sampled_from("pq"), leaf, max_size=2))
+base = st.fixed_dictionaries({"stage": st.integers(1, 2), "option:o": fact, "option:n": fact})
+inputs = st.dictionaries(st.sampled_from(["in:a", "in:b", "in:c"]), st.sampled_from("12"), max_size=3)
+facts = st.builds(lambda one, two: {**one, **two}, base, inputs)
+digests = st.sampled_from("12")
+outputs = st.fixed_dictionaries({"x": digests, "y": digests})
+maybe_outputs = st.fixed_dictionaries({"x": st.none() | digests, "y": st.none() | digests})
+
+
+def record(of, out) -> dict[str, Any]:
+    return {**of, **{f"out:{path}": digest for path, digest in out.items()}}
+
+
+records = st.builds(record, facts, outputs)
+
+
+@given(facts, facts | st.none(), outputs, st.booleans(), st.booleans(), st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_fresh_exactly_if_facts_are_equal(now, then, out, strict, failed, readable):
+    then = now if then is None else then
+    case = Case(
+        now,
+        dict(out),
+        record(then, out),
+        strict=strict,
+        failure={"message": "no"} if failed else None,
+        torn=() if readable else ("x", "y"),
+    )
+    assert (case.judged().state is State.FRESH) == (then == now)
+
+
+@given(
+    facts,
+    maybe_outputs,
+    st.none() | records,
+    st.lists(records, max_size=3),
+    st.none() | facts,
+    st.booleans(),
+    st.lists(st.just("missing"), max_size=1),
+    st.booleans(),
+    st.sets(st.sampled_from("xyabc")),
+    st.booleans(),
+)
+@settings(max_examples=500, deadline=None)
+def test_nobodys_work_is_overwritten_and_fresh_is_true(
+    now, out, done, intents, given_facts, failed, missing, strict, on_disk, forced
+):
+    """Whatever is recorded and on disk."""
+    case = Case(
+        now,
+        out,
+        done,
+        intents,
+        given_facts,
+        {"message": "no"} if failed else None,
+        missing,
+        strict=strict,
+        on_disk=tuple(on_disk),
+        forced=forced,
+    )
+    state = case.judged().state
+    made = [*intents, *([done] if done else [])]
+    foreign = [
+        path
+        for path, digest in out.items()
+        if digest is not None and digest not in [facts[f"out:{path}"] for facts in made]
+    ]
+    if forced:
+        assert state in (State.STALE, State.BLOCKED)
+    elif foreign:
+        assert state in (State.GIVEN, State.EDITED, State.CONFLICT)
+    else:
+        assert state not in (State.GIVEN, State.EDITED, State.CONFLICT)
+    if state is State.FRESH:
+        assert any(record(now, out) == facts for facts in made)
+    if state.current and not foreign:
+        assert None not in out.values()
+    if missing and not foreign:
+        assert state in (State.BLOCKED, State.ARCHIVED)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+
+from anipipe.engine.perform import Failed, Input, Loaded, Made, Task, explain_os_error, load, perform
+from anipipe.engine.runner import sweep
+from anipipe.errors import DataError
+
+from . import textline
+from .textline import DEFAULTS, END, JOIN_STAGE, SOURCE, SPLIT_STAGE, UPPER, UPPER_STAGE
+
+
+def task(root: Path, **changes) -> Task:
+    values = {
+        "stage": UPPER_STAGE,
+        "root": root,
+        "names": {},
+        "options": textline.UpperOptions.of(DEFAULTS),
+        "inputs": (Input("text", SOURCE, ("in.txt",), {}),),
+        "outputs": ((UPPER, "deep/er/out.txt"),),
+        "token": "abcd",
+        "coordinator": os.getpid(),
+        **changes,
+    }
+    return Task(**values)
+
+
+def test_made_output_waits_beside_its_target(tmp_path):
+    (tmp_path / "in.txt").write_text("alpha")
+    made = perform(task(tmp_path))
+    assert isinstance(made, Made)
+    ((target, (temporary, digest)),) = made.outputs.items()
+    assert target == "deep/er/out.txt"
+    assert temporary.parent == tmp_path / "deep/er" and temporary.suffix == ".txt"
+    assert temporary.name.startswith(".anipipe-abcd-")
+    assert temporary.read_text() == "<ALPHA>\n" + END
+    assert len(digest) == 32
+    assert not (tmp_path / target).exists()
+    assert made.notes == {"letters": 8} and made.seconds > 0
+
+
+def test_failure_is_returned_and_leaves_nothing(tmp_path):
+    (tmp_path / "in.txt").write_text("FAIL")
+    failed = perform(task(tmp_path))
+    assert isinstance(failed, Failed)
+    assert failed.message == "this text does not fit (from in.txt)"
+    assert "DataError" in failed.traceback
+    assert list(tmp_path.rglob(".anipipe-*")) == []
+
+
+def test_missing_input_is_told_as_such(tmp_path):
+    failed = perform(task(tmp_path))
+    assert isinstance(failed, Failed)
+    assert "in.txt" in failed.message and os.strerror(errno.ENOENT) in failed.message
+
+
+def test_number_of_values_has_to_fit(tmp_path):
+    (tmp_path / "in.txt").write_text("x" + END)
+    inputs = (Input("text", textline.JOINED, ("in.txt",), {}),)
+    bad = task(
+        tmp_path, stage=SPLIT_STAGE, inputs=inputs, outputs=((textline.HEAD, "head.txt"),), options=None
+    )
+    assert isinstance(perform(bad), Failed)
+    assert list(tmp_path.rglob(".anipipe-*")) == []
+
+
+def test_optional_and_each(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name + END)
+    inputs = tuple(Input("texts", UPPER, (name,), {}) for name in ("one", "two"))
+    joining = task(
+        tmp_path,
+        stage=JOIN_STAGE,
+        inputs=inputs,
+        options=textline.JoinOptions("+"),
+        outputs=((UPPER, "out"),),
+    )
+    made = perform(joining)
+    assert isinstance(made, Made)
+    assert made.outputs["out"][0].read_text() == "one+two\n" + END
+
+
+def test_fan_in_is_read_only_when_asked(tmp_path):
+    (tmp_path / "one").write_text("1" + END)
+    loaded = Loaded(tmp_path, [Input("x", UPPER, (name,), {}) for name in ("one", "absent")])
+    assert len(loaded) == 2 and loaded[0] == "1"
+    assert list(loaded[:1]) == ["1"]
+    (tmp_path / "one").write_text("2" + END)
+    assert loaded[0] == "2", "nothing is kept"
+    with pytest.raises(FileNotFoundError):
+        list(loaded)
+
+
+def test_what_has_no_reader_cannot_be_loaded(tmp_path):
+    with pytest.raises(TypeError, match="bare"):
+        load(tmp_path, Input("x", textline.Artifact("bare", "item", "x"), ("x",), {}))
+
+
+def test_result_of_an_orphan_is_thrown_away(tmp_path, monkeypatch):
+    (tmp_path / "in.txt").write_text("alpha")
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    perform(task(tmp_path, coordinator=os.getpid() + 100_000))
+    assert list(tmp_path.rglob(".anipipe-*")) == []
+
+
+def test_result_is_kept_where_the_coordinator_is_the_first_process(tmp_path, monkeypatch):
+    """In a container, anipipe itself has the number 1, and its workers are no orphans."""
+    (tmp_path / "in.txt").write_text("alpha")
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    made = perform(task(tmp_path, coordinator=1))
+    assert isinstance(made, Made)
+    assert made.outputs["deep/er/out.txt"][0].exists()
+
+
+def test_warnings_of_libraries_do_not_become_notices(tmp_path):
+    (tmp_path / "in.txt").write_text("NOTICE")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = perform(task(tmp_path))
+    assert result.notes["notices"] == ["an odd text"]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "x", "/r/.anipipe-1-2-0.txt"), "/r/t.txt: the disk is full"),
+        (OSError(errno.EDQUOT, "x"), "/r/t.txt: the disk is full"),
+        (OSError(errno.EACCES, "x", "/r/in.txt"), "/r/in.txt: no permission"),
+        (OSError(errno.EPERM, "x", b"/r/in.txt"), "/r/in.txt: no permission"),
+        (OSError(errno.ENAMETOOLONG, "x"), "/r/t.txt: the name is too long"),
+        (OSError(errno.EIO, "it broke", "/r/.anipipe-1-2-0.txt"), "/r/t.txt: it broke"),
+        (OSError("plain words"), "/r/t.txt: plain words"),
+    ],
+)
+def test_errors_of_the_system_in_words(error, expected):
+    assert explain_os_error(error, Path("/r/t.txt")).startswith(expected)
+
+
+def test_messages_that_name_a_file_are_left_alone(tmp_path):
+    (tmp_path / "in.txt").write_text("x")
+    stage = textline.Stage("bad", "item", name_the_file, UPPER, {"text": SOURCE})
+    failed = perform(task(tmp_path, stage=stage))
+    assert failed.message == "/some/where/in.txt: no good"
+
+
+def name_the_file(text, options):
+    raise DataError("/some/where/in.txt: no good")
+
+
+def test_memory_error_has_words(tmp_path):
+    (tmp_path / "in.txt").write_text("x")
+    stage = textline.Stage("bad", "item", eat_memory, UPPER, {"text": SOURCE})
+    assert "not enough memory" in perform(task(tmp_path, stage=stage)).message
+
+
+def eat_memory(text, options):
+    raise MemoryError
+
+
+def test_sweep_removes_what_other_runs_left_and_nothing_else(tmp_path):
+    names = [".anipipe-dead-1-0.txt", ".anipipe-live-1-0.txt", "mine.txt", ".anipipe", ".hidden"]
+    for name in names:
+        (tmp_path / name).write_text("x")
+    assert sweep([tmp_path, tmp_path / "absent"], "live") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names[1:])
