@@ -41,10 +41,8 @@ NOT_YET: tuple[tuple[Callable[[Config], bool], str], ...] = (
         "triangulation.engine: this version has none but its own",
     ),
     (
-        lambda config: (
-            config.triangulation.cam_regex is not None and config.calibration.calibration_init is not None
-        ),
-        "calibration.calibration_init: this version does not calibrate; it reads calibration/calibration.toml",
+        lambda config: config.calibration.calibration_init is not None,
+        "calibration_init: this version does not calibrate; it reads calibration/calibration.toml",
     ),
     (
         lambda config: config.network != NetworkSettings(),

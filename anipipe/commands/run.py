@@ -17,7 +17,8 @@ from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.journal import Journal
 from anipipe.engine.lock import Lock
 from anipipe.engine.plan import Job, Plan
-from anipipe.engine.runner import Observer, Outcome, Runner, sweep
+from anipipe.engine.runner import Observer, Outcome, Runner
+from anipipe.engine.sweeping import Sweeper
 from anipipe.errors import LockedError, UsageError
 
 
@@ -111,16 +112,14 @@ def run(
     with _locked(root) as lock:
         opened.forget()  # what was looked at before the lock was held may have changed
         plan, result = opened.plan, Result(opened, restricted=opened.restricted)
-        if lock.took_over:
-            sweep({opened.disk.path(path).parent for job in plan.jobs for path in job.outputs}, lock.token)
+        folders = dict.fromkeys(path.rpartition("/")[0] for path in plan.by_output)
+        sweeper = Sweeper(root, (opened.disk.path(folder) for folder in folders))
+        sweeper.begin()
         plan.examine_all()
         plan.records.compact()
-        to_do = sum(
-            plan.state(job).to_do or plan.state(job) is State.PENDING for job in plan.jobs if job.selected
-        )
-        journal = Journal(root, lock.token, command)
-        workers = min(request.jobs or os.cpu_count() or 1, to_do)
+        workers = min(request.jobs or os.cpu_count() or 1, len(plan.ahead()))
         executor = LocalProcesses(workers) if workers > 1 else InProcess()
+        journal = Journal(root, lock.token, command)
         runner = Runner(plan, executor, lock, _Both(observe(opened), journal))
         result.outcome = runner.outcome
         finished = False
@@ -129,6 +128,8 @@ def run(
             finished = True
         finally:
             executor.close(kill=not finished)
+            sweeper.end(clean=finished and not runner.workers_died)
+            opened.disk.prune(plan.paths())
             opened.disk.save()
             result.problems = opened.problems()
             if finished and any(stage.group == "tables" for stage in request.stages):

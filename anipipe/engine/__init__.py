@@ -11,5 +11,6 @@ It knows files and functions, and nothing of cameras or animals.
 - :mod:`~anipipe.engine.executors`  where jobs run
 - :mod:`~anipipe.engine.runner`     the coordinator: order, commits, failures
 - :mod:`~anipipe.engine.lock`       one run at a time in one experiment
+- :mod:`~anipipe.engine.sweeping`   what a killed run leaves behind
 - :mod:`~anipipe.engine.journal`    the log and the report of a run
 """

@@ -6,15 +6,18 @@ cache: they can be deleted at any time, and then contents are read once more.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Container
 from pathlib import Path
 
 #: Files above this many bytes are sampled where that is allowed.
 SAMPLED_ABOVE = 64 * 2**20
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _SAMPLES = 32
 _BLOCK = 2**20
 
@@ -61,7 +64,8 @@ class Disk:
         self._notes: dict[str, list[int | str]] = _load_notes(notes) if notes else {}
         self._seen: dict[str, str | None] = {}
         self._stats: dict[str, tuple[int, int]] = {}
-        self._young: dict[str, str] = {}
+        self._young: dict[str, tuple[str, bool]] = {}
+        self._sampled: set[str] = set()
         self._changed = False
 
     def path(self, relative: str) -> Path:
@@ -76,6 +80,8 @@ class Disk:
         """
         if relative in self._seen:
             return self._seen[relative]
+        if sampled:
+            self._sampled.add(relative)
         result = self._digest(relative, sampled)
         self._seen[relative] = result
         return result
@@ -84,7 +90,10 @@ class Disk:
         """Say whether there is a file that is not empty."""
         if relative in self._seen:
             return self._seen[relative] is not None
-        stat = self._stat(relative)
+        try:
+            stat = self._stat(relative)
+        except OSError:
+            return True  # something is there, though it cannot be looked at
         return stat is not None and stat[0] > 0
 
     def forget(self, relative: str) -> None:
@@ -101,26 +110,28 @@ class Disk:
 
     def unchanged_since(self, relative: str) -> bool:
         """Say whether a file still has the size and time that it had when it was digested."""
-        return self._stats.get(relative) == self._stat(relative)
+        try:
+            return self._stats.get(relative) == self._stat(relative)
+        except OSError:
+            return False
 
     def save(self) -> None:
         """Write the notes, if there is anything new in them; a failure to do so costs only time."""
-        for relative, digest in list(self._young.items()):
-            if (stat := self._stat(relative)) is not None and stat == self._stats.get(relative):
-                self._note(relative, stat, digest)
+        self._note_young()
         if self._notes_path is None or not self._changed:
             return
         text = json.dumps({"version": 1, "files": self._notes}, separators=(",", ":"))
         temporary = self._notes_path.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with contextlib.suppress(OSError):
             self._notes_path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self._notes_path)
-            self._changed = False
-        except OSError:
-            temporary.unlink(missing_ok=True)
+            try:
+                temporary.write_text(text, encoding="utf-8")
+                temporary.replace(self._notes_path)
+                self._changed = False
+            finally:
+                temporary.unlink(missing_ok=True)
 
-    def prune(self, keep: Mapping[str, object] | set[str]) -> None:
+    def prune(self, keep: Container[str]) -> None:
         """Drop the notes of files that nothing mentions any more."""
         gone = [path for path in self._notes if path not in keep]
         for path in gone:
@@ -128,14 +139,14 @@ class Disk:
         self._changed = self._changed or bool(gone)
 
     def _digest(self, relative: str, sampled: bool) -> str | None:
-        stat = self._stat(relative)
-        if stat is None or stat[0] == 0:
-            return None
-        self._stats[relative] = stat
-        note = self._notes.get(relative)
-        if note is not None and (note[0], note[1]) == stat:
-            return str(note[2])
         try:
+            stat = self._stat(relative)
+            if stat is None or stat[0] == 0:
+                return None
+            self._stats[relative] = stat
+            note = self._notes.get(relative)
+            if note is not None and (note[0], note[1]) == stat:
+                return str(note[2])
             digest = digest_file(self._prefix + relative, sampled=sampled)
         except FileNotFoundError:
             return None
@@ -145,23 +156,42 @@ class Disk:
         return digest
 
     def _note(self, relative: str, stat: tuple[int, int], digest: str) -> None:
-        # A file can be rewritten within one tick of its file system's clock, with the same size: what is
-        # that young is not noted yet, else that edit would be missed. Whole seconds betray a coarse clock.
-        tick = 2_000_000_000 if stat[1] % 1_000_000_000 == 0 else 20_000_000
-        if stat[1] < time.time_ns() - tick:
+        if not _young(stat):
             self._notes[relative] = [*stat, digest]
             self._young.pop(relative, None)
             self._changed = True
         else:
-            self._young[relative] = digest
+            self._young[relative] = digest, relative in self._sampled
             self._changed = self._notes.pop(relative, None) is not None or self._changed
 
+    def _note_young(self) -> None:
+        """Note what was too young before and is not any more, if it still holds what it held then."""
+        for relative, (digest, sampled) in list(self._young.items()):
+            with contextlib.suppress(OSError):
+                stat = self._stat(relative)
+                if stat is None or stat != self._stats.get(relative) or _young(stat):
+                    continue
+                if digest_file(self._prefix + relative, sampled=sampled) == digest:
+                    self._note(relative, stat, digest)
+
     def _stat(self, relative: str) -> tuple[int, int] | None:
+        """Return size and time; ``None`` if there can be no such file. Other trouble is raised."""
         try:
             stat = os.stat(self._prefix + relative)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        except OSError as error:
+            if error.errno in _MISSING:
+                return None
+            raise
         return stat.st_size, stat.st_mtime_ns
+
+
+def _young(stat: tuple[int, int]) -> bool:
+    """Say whether a file may be rewritten with the same size and time, within a tick of its disk's clock.
+
+    What is that young is not noted, else such an edit would be missed. Whole seconds betray a coarse clock.
+    """
+    tick = 2_000_000_000 if stat[1] % 1_000_000_000 == 0 else 20_000_000
+    return stat[1] >= time.time_ns() - tick
 
 
 def _load_notes(path: Path) -> dict[str, list[int | str]]:

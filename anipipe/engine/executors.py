@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -103,4 +105,17 @@ class LocalProcesses:
     def _start(self) -> Any:
         from joblib.externals.loky import ProcessPoolExecutor
 
-        return ProcessPoolExecutor(max_workers=self.workers, timeout=600, env=THREADS)
+        return ProcessPoolExecutor(
+            max_workers=self.workers, timeout=600, env=THREADS, initializer=_follow, initargs=(os.getpid(),)
+        )
+
+
+def _follow(coordinator: int) -> None:
+    """End this worker soon after its coordinator, which may be killed without a chance to say so."""
+
+    def watch() -> None:
+        while os.getppid() == coordinator:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -110,23 +110,28 @@ def differences(then: Facts, now: Facts, introduced: Mapping[str, Any]) -> list[
     list of str
         One sentence each; options first, then versions, then inputs by path.
     """
-    options, versions, inputs = [], [], []
-    for key, value in now.items():
+    options: list[str] = []
+    versions: list[str] = []
+    inputs: list[str] = []
+    for key in {**now, **then}:
         kind, _, name = key.partition(":")
         if kind == "in":
-            if key not in then:
-                inputs.append(f"new input {name}")
-            elif value is not PENDING and then[key] != value:
-                inputs.append(f"{name} changed")
+            inputs += _input_change(name, then.get(key), now.get(key))
         elif kind == "option":
-            was = then.get(key, introduced.get(name))
-            if was != value:
-                options.extend(_option_changes(name, was, value))
-        elif then.get(key) != value:
+            default = introduced.get(name)
+            options += _option_changes(name, then.get(key, default), now.get(key, default))
+        elif kind != "out" and then.get(key) != now.get(key):
             what = "stage version" if kind == "stage" else name
-            versions.append(f"{what} {then.get(key, 'unknown')} -> {value}")
-    inputs.extend(f"input {key[3:]} is gone" for key in then if key.startswith("in:") and key not in now)
+            versions.append(f"{what} {then.get(key, 'unknown')} -> {now.get(key, 'none')}")
     return [*sorted(options), *sorted(versions), *sorted(inputs)]
+
+
+def _input_change(path: str, was: Any, now: Any) -> list[str]:
+    if now is None:
+        return [f"input {path} is gone"]
+    if was is None:
+        return [f"new input {path}"]
+    return [] if now is PENDING or was == now else [f"{path} changed"]
 
 
 def judge(
@@ -179,6 +184,7 @@ def judge(
     reasons = [f"{path} is unreadable" for path in torn]
     if record is None:
         reasons += [f"{path} is not there yet" for path in outputs if path not in present]
+        reasons += [f"{path} is from an interrupted run" for path in present if path not in torn]
     else:
         reasons += [f"{path} was deleted" for path in outputs if path not in present]
         reasons += [
@@ -231,7 +237,7 @@ def _judge_foreign(
     introduced: Mapping[str, Any],
 ) -> Verdict:
     edited = any(f"out:{path}" in facts for path in foreign for facts in claims.made())
-    then = record if edited else claims.given
+    then = record if edited else _remembered(claims, foreign, situation)
     state = State.EDITED if edited else State.GIVEN
     words = "was changed since anipipe made it" if edited else "was not made by anipipe"
     reasons = [f"{path} {words}; it is used as it is" for path in foreign]
@@ -246,6 +252,14 @@ def _judge_foreign(
     return Verdict(state, tuple(reasons))
 
 
+def _remembered(claims: Claims, foreign: list[str], situation: Situation) -> Facts | None:
+    """Return the facts that a given output was first seen with, if it still is that output."""
+    then = claims.given
+    if then is None or any(then.get(f"out:{path}") != situation.outputs[path] for path in foreign):
+        return None
+    return then
+
+
 def _record_on_disk(claims: Claims, present: Mapping[str, str]) -> Facts | None:
     """Return the facts of the making whose outputs are those on disk, else of the one confirmed last."""
     if present:
@@ -256,6 +270,8 @@ def _record_on_disk(claims: Claims, present: Mapping[str, str]) -> Facts | None:
 
 
 def _option_changes(name: str, was: Any, now: Any) -> list[str]:
+    if was == now:
+        return []
     if isinstance(was, dict) and isinstance(now, dict):
         changes = []
         for key in {**was, **now}:
@@ -263,7 +279,7 @@ def _option_changes(name: str, was: Any, now: Any) -> list[str]:
                 changes.append(f"{name}.{key} = {_short(now[key])} was added")
             elif key not in now:
                 changes.append(f"{name}.{key} was removed")
-            elif was[key] != now[key]:
+            else:
                 changes.extend(_option_changes(f"{name}.{key}", was[key], now[key]))
         return changes
     return [f"{name}: {_short(was)} -> {_short(now)}"]

@@ -46,7 +46,8 @@ class Journal:
         """Add a line to the log."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / f"{self.name}.log").open("a", encoding="utf-8") as file:
+            path = self.folder / f"{self.name}.log"
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
     def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:

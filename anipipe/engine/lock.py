@@ -31,8 +31,6 @@ class Lock:
     ----------
     token : str
         Unique to this holding.
-    took_over : bool
-        Whether a dead holder's lock had to be removed: that run was killed.
 
     Raises
     ------
@@ -45,19 +43,18 @@ class Lock:
     def __init__(self, root: Path) -> None:
         self.path = root / OWN_FOLDER / "lock"
         self.token = secrets.token_hex(4)
-        self.took_over = False
         self._stop = threading.Event()
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(exist_ok=True)
-        for _ in range(20):
+        for _ in range(100):
             if self._create():
                 threading.Thread(target=self._beat, daemon=True).start()
                 return self
             holder = self._holder()
             if holder is None:
                 continue  # it went away between our two looks
-            if _alive(holder, self._age()):
+            if _alive(holder, self._age(self.path)):
                 raise LockedError(
                     f"{self.path.parent.parent} is being processed by process {holder.get('pid', '?')} on "
                     f"{holder.get('host', '?')} since {holder.get('since', '?')}; "
@@ -114,12 +111,12 @@ class Lock:
             return {}
         return holder if isinstance(holder, dict) else {}
 
-    def _age(self) -> float:
-        """Return the seconds since the holder's last sign of life, by the clock of the file system."""
+    def _age(self, path: Path) -> float:
+        """Return the seconds since a file was last touched, by the clock of the file system."""
         probe = self.path.with_name(f"clock.{self.token}")
         try:
             probe.touch()
-            return probe.stat().st_mtime - self.path.stat().st_mtime
+            return probe.stat().st_mtime - path.stat().st_mtime
         except OSError:
             return 0.0
         finally:
@@ -127,28 +124,33 @@ class Lock:
                 probe.unlink(missing_ok=True)
 
     def _remove(self, dead: dict[str, Any]) -> None:
-        # Two waiters may both find it dead. Moving it aside and looking at what was moved keeps the slower
-        # one from removing the lock that the faster one has taken meanwhile.
-        aside = self.path.with_name(f"lock.dead.{self.token}")
+        """Remove a dead holder's lock, unless somebody else has done so and perhaps taken it since.
+
+        Those who found it dead take turns, behind a second lock that is held for a moment only, so that
+        none removes what another has just taken.
+        """
+        turn = self.path.with_name("lock.turn")
         try:
-            self.path.rename(aside)
-        except FileNotFoundError:
+            turn.touch(exist_ok=False)
+        except FileExistsError:
+            if self._age(turn) > HEARTBEAT:  # its owner was killed in that moment
+                with contextlib.suppress(OSError):
+                    turn.unlink()
+            time.sleep(0.05)
             return
         try:
-            moved = json.loads(aside.read_text(encoding="utf-8"))
-        except ValueError:
-            moved = {}
-        if moved.get("token") == dead.get("token"):
-            self.took_over = True
-        else:
+            if self._holder() == dead:
+                self.path.unlink(missing_ok=True)
+        finally:
             with contextlib.suppress(OSError):
-                os.link(aside, self.path)
-        aside.unlink(missing_ok=True)
+                turn.unlink()
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
-            with contextlib.suppress(OSError):
-                os.utime(self.path)
+            holder = self._holder()
+            if holder is not None and holder.get("token") == self.token:
+                with contextlib.suppress(OSError):
+                    os.utime(self.path)
 
 
 def _me() -> dict[str, Any]:

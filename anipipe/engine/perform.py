@@ -6,6 +6,7 @@ Nothing is renamed into place and nothing recorded here; that is the coordinator
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import time
@@ -45,7 +46,6 @@ class Task:
     inputs: tuple[Input, ...]
     outputs: tuple[tuple[Artifact, str], ...]
     token: str
-    coordinator: int
 
 
 @dataclass(slots=True)
@@ -118,8 +118,6 @@ def perform(task: Task) -> Made | Failed:
     if notices:
         result.notes["notices"] = notices
     result.seconds = time.perf_counter() - began
-    if _orphaned(task):
-        _discard(temporaries)
     return result
 
 
@@ -139,9 +137,11 @@ def _make(task: Task, temporaries: list[Path]) -> Made:
         artifact.write(value, temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+            if not file.seek(0, os.SEEK_END):
+                raise ValueError(f"{artifact.name} was written with nothing in it, like what a crash leaves")
         made.outputs[target] = temporary, digest_file(temporary, sampled=artifact.sampled)
         if artifact.describe is not None:
-            made.notes.update(artifact.describe(value))
+            made.notes.update(json.loads(json.dumps(artifact.describe(value))))
     return made
 
 
@@ -157,11 +157,6 @@ def _arguments(task: Task) -> dict[str, Any]:
         else:
             arguments[role] = load(task.root, items[0]) if items else None
     return arguments
-
-
-def _orphaned(task: Task) -> bool:
-    """Say whether the coordinator is gone, so that nobody will take the outputs."""
-    return os.getpid() != task.coordinator and hasattr(os, "getppid") and os.getppid() == 1
 
 
 def _discard(temporaries: list[Path]) -> None:

@@ -117,7 +117,9 @@ class Plan:
         """
         for wanted in paths:
             hits = [
-                job for path, job in self.by_output.items() if path == wanted or path.startswith(f"{wanted}/")
+                job
+                for path, job in self.by_output.items()
+                if not wanted or path == wanted or path.startswith(f"{wanted}/")
             ]
             if not hits:
                 folders = dict.fromkeys(path.rpartition("/")[0] for path in self.by_output)
@@ -175,6 +177,11 @@ class Plan:
             if job.selected and (self.state(job).to_do or self.state(job) is State.PENDING)
         }
 
+    def paths(self) -> set[str]:
+        """Return every file that a job reads or writes."""
+        inputs = (path for job in self.jobs for source in job.sources for path in source.paths)
+        return {*self.by_output, *inputs}
+
     def counts(self, jobs: Iterable[Job] | None = None) -> Counter[State]:
         """Count jobs by state."""
         return Counter(self.state(job) for job in (self.jobs if jobs is None else jobs))
@@ -200,6 +207,8 @@ class Plan:
         if stage.fan_in and not sources:
             return None
         outputs = {artifact.paths(unit)[0]: artifact for artifact in stage.outputs}
+        if len(outputs) < len(stage.outputs):
+            raise AnipipeError(f"{stage.name} {unit.label}: two of its outputs would be one file")
         # A collection outlives the folders of its parts, so the root remembers what is in it.
         home, key = ("", unit.label) if stage.collected else (unit.home, unit.key)
         job = Job(stage, unit, home, f"{stage.name}:{key}", options, fixed, introduced, sources, outputs)
@@ -271,7 +280,9 @@ class Plan:
                 examined.stale_inputs.append(f"{producer.label} is {state}")
             found = [(path, digest(path, sampled=source.artifact.sampled)) for path in source.paths]
             if not found or any(value is None for _, value in found):
-                if not (source.optional or job.stage.fan_in):
+                if job.stage.fan_in:
+                    situation.left_out.append(_absence(source))
+                elif not source.optional:
                     situation.missing.append(_absence(source))
                 continue
             facts.update((f"in:{path}", value) for path, value in found)

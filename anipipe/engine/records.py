@@ -8,6 +8,7 @@ A line that cannot be parsed (the torn end of a killed run) is ignored.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -56,17 +57,19 @@ class Claims:
         """Take in one more line."""
         event = line["event"]
         if event == "intent":
-            self.intents.append(line["facts"])
+            self.intents.append(_typed(line["facts"], dict))
         elif event == "done":
             facts = line.get("facts") or (self.intents[-1] if self.intents else self.done)
-            self.done, self.intents, self.given, self.failure = facts, [], None, None
-            self.notes = line.get("notes", {})
+            notes = _typed(line.get("notes", {}), dict)
+            self.done = None if facts is None else _typed(facts, dict)
+            self.intents, self.given, self.failure, self.notes = [], None, None, notes
         elif event == "given":
-            self.given = line["facts"]
+            self.given = _typed(line["facts"], dict)
         elif event == "failed":
-            self.failure = {key: line[key] for key in ("message", "traceback", "time") if key in line}
+            kept = ("message", "traceback", "time")
+            self.failure = {key: _typed(line[key], str) for key in kept if key in line}
         elif event == "withdrawn":
-            self.done, self.intents = None, []
+            self.done, self.intents, self.notes = None, [], {}
 
     def lines(self, job: str) -> Iterator[dict[str, Any]]:
         """Yield the fewest lines that say the same."""
@@ -81,6 +84,12 @@ class Claims:
 
 
 _NOTHING = Claims()
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is not of type {kind.__name__}")
+    return value
 
 
 class Records:
@@ -122,7 +131,8 @@ class Records:
         """
         line = {"job": job, "event": event, **content}
         known = self._home(home)
-        text = json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n"
+        # ASCII, for a file's name may be no valid text in any encoding.
+        text = json.dumps(line, separators=(",", ":")) + "\n"
         path = self.file(home)
         path.parent.mkdir(exist_ok=True)
         with path.open("ab+") as file:
@@ -149,13 +159,14 @@ class Records:
             try:
                 with temporary.open("w", encoding="utf-8", newline="\n") as file:
                     for line in lines:
-                        file.write(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n")
+                        file.write(json.dumps(line, separators=(",", ":")) + "\n")
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.replace(path)
                 self._lines[home] = len(lines)
             except OSError:  # a full or read-only disk: the long file is as good
-                temporary.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
 
     def _home(self, home: str) -> dict[str, Claims]:
         known = self._homes.get(home)
@@ -175,7 +186,10 @@ def _read(path: Path) -> tuple[dict[str, Claims], int]:
     for text in lines:
         try:
             line = json.loads(text)
-            known.setdefault(line["job"], Claims()).apply(line)
+            job = _typed(_typed(line, dict)["job"], str)
+            claims = known.get(job, Claims())
+            claims.apply(line)
+            known[job] = claims
         except (ValueError, KeyError, TypeError):
             continue
     return known, len(lines)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from anipipe.engine.executors import Executor, WorkersDied
-from anipipe.engine.freshness import State, Verdict
+from anipipe.engine.freshness import PENDING, State, Verdict
 from anipipe.engine.lock import Lock
-from anipipe.engine.perform import TEMPORARY, Failed, Input, Made, Task, explain_os_error, perform
+from anipipe.engine.perform import Failed, Input, Made, Task, explain_os_error, perform
 from anipipe.engine.plan import Examined, Job, Plan
 from anipipe.errors import DataError
 
-#: A job that was running this often when workers died is taken for what kills them.
+#: A job that ran alone this often when its worker died is taken for what kills it.
 MAX_STRIKES = 3
 
 
@@ -82,10 +80,13 @@ class Runner:
     def __init__(self, plan: Plan, executor: Executor, lock: Lock, observer: Observer) -> None:
         self.plan, self.executor, self.lock, self.observer = plan, executor, lock, observer
         self.outcome = Outcome()
+        #: Whether a worker process vanished: it may have left something unfinished.
+        self.workers_died = False
         self._waiting: dict[Job, int] = {}
         self._ready: deque[Job] = deque()
         self._running: dict[Future[Made | Failed], _Running] = {}
         self._strikes: dict[Job, int] = {}
+        self._suspects: deque[_Running] = deque()
         self._touched: set[Job | None] = set()
 
     def run(self) -> Outcome:
@@ -101,13 +102,21 @@ class Runner:
         for job in self.plan.jobs:
             self._waiting[job] = sum(source.producer is not None for source in job.sources)
         self._ready.extend(job for job in self.plan.jobs if not self._waiting[job])
-        while self._ready or self._running:
-            while self._ready and len(self._running) < self.executor.capacity:
-                self._begin(self._ready.popleft())
+        while self._ready or self._running or self._suspects:
+            self._fill()
             if self._running:
                 done, _ = wait(self._running, return_when=FIRST_COMPLETED)
                 self._finish(done)
         return self.outcome
+
+    def _fill(self) -> None:
+        """Start as much as there is room for; what was running when workers died, one by one and alone."""
+        if self._suspects:
+            if not self._running:
+                self._submit(self._suspects.popleft())
+            return
+        while self._ready and len(self._running) < self.executor.capacity:
+            self._begin(self._ready.popleft())
 
     def _begin(self, job: Job) -> None:
         examined = self._examined(job)
@@ -122,7 +131,7 @@ class Runner:
         ahead = self.plan.verdicts.get(job)
         if (
             ahead is None
-            or ahead.verdict.state is State.PENDING
+            or any(value is PENDING for value in ahead.situation.facts.values())
             or any(source.producer in self._touched for source in job.sources)
         ):
             return self.plan.examine(job)
@@ -149,7 +158,6 @@ class Runner:
             inputs=tuple(Input(s.role, s.artifact, s.paths, s.unit.names) for s in running.examined.usable),
             outputs=tuple((artifact, path) for path, artifact in job.outputs.items()),
             token=self.lock.token,
-            coordinator=os.getpid(),
         )
         self.observer.started(job)
         try:
@@ -161,6 +169,7 @@ class Runner:
         dead = []
         for future in done:
             running = self._running.pop(future)
+            result: Made | Failed
             try:
                 result = future.result()
             except (BrokenProcessPool, OSError):
@@ -169,32 +178,40 @@ class Runner:
             except Exception as error:  # what cannot even be sent to or from a worker
                 result = Failed(f"unexpected {type(error).__name__}: {error}")
             if isinstance(result, Made):
-                try:
-                    self._commit(running, result)
-                except DataError as error:
-                    self._discard(result)
-                    result = Failed(str(error), seconds=result.seconds)
-                except OSError as error:
-                    self._discard(result)
-                    target = self.plan.disk.path(next(iter(running.job.outputs)))
-                    result = Failed(explain_os_error(error, target), seconds=result.seconds)
-            if isinstance(result, Failed):
+                self._try_to_commit(running, result)
+            else:
                 self._fail(running, result)
         if dead:
             self._revive(dead)
 
+    def _try_to_commit(self, running: _Running, made: Made) -> None:
+        try:
+            self._commit(running, made)
+        except DataError as error:
+            self._discard(made)
+            self._fail(running, Failed(str(error), seconds=made.seconds))
+        except OSError as error:
+            self._discard(made)
+            target = self.plan.disk.path(next(iter(running.job.outputs)))
+            self._fail(running, Failed(explain_os_error(error, target), seconds=made.seconds))
+        except BaseException:
+            self._discard(made)
+            raise
+
     def _revive(self, dead: list[_Running]) -> None:
-        """Start workers anew and do again what was running, unless it keeps killing them."""
+        """Start workers anew, and find out which of the jobs that were running it was that ends them."""
         again = [*dead, *self._running.values()]
         self._running.clear()
         self.executor.restart()
+        self.workers_died = True
         for running in again:
-            strikes = self._strikes[running.job] = self._strikes.get(running.job, 0) + 1
-            if strikes >= MAX_STRIKES:
-                message = f"its worker process died {strikes} times (out of memory?); try --jobs 1"
+            if len(again) == 1:
+                self._strikes[running.job] = self._strikes.get(running.job, 0) + 1
+            if self._strikes.get(running.job, 0) >= MAX_STRIKES:
+                message = f"its worker process died {MAX_STRIKES} times (out of memory?); try --jobs 1"
                 self._fail(running, Failed(message))
             else:
-                self._submit(running)
+                self._suspects.append(running)
 
     def _commit(self, running: _Running, made: Made) -> None:
         job, plan, situation = running.job, self.plan, running.examined.situation
@@ -204,10 +221,9 @@ class Runner:
             if key.startswith("in:") and not disk.unchanged_since(key[3:]):
                 raise DataError(f"{disk.path(key[3:])} changed while it was being read; run again")
         for path, digest in situation.outputs.items():
-            if digest is not None and not disk.unchanged_since(path):
-                raise DataError(
-                    f"{disk.path(path)} was changed by somebody while this ran; it is kept as it is"
-                )
+            disk.forget(path)
+            if disk.exists(path) if digest is None else not disk.unchanged_since(path):
+                raise DataError(f"{disk.path(path)} was written by somebody while this ran; it is kept")
         facts = {**situation.facts, **{f"out:{path}": digest for path, (_, digest) in made.outputs.items()}}
         records.append(job.home, job.key, "intent", sync=True, facts=facts)
         for path, (temporary, digest) in made.outputs.items():
@@ -254,9 +270,12 @@ class Runner:
                 self._ready.appendleft(dependent)
 
     def _remember_given(self, job: Job, examined: Examined) -> None:
-        if self.plan.claims(job).given is None:
+        situation = examined.situation
+        facts = {**situation.facts, **{f"out:{path}": digest for path, digest in situation.outputs.items()}}
+        then = self.plan.claims(job).given
+        if then is None or any(then.get(key) != value for key, value in facts.items() if key[:4] == "out:"):
             with contextlib.suppress(OSError):
-                self.plan.records.append(job.home, job.key, "given", facts=examined.situation.facts)
+                self.plan.records.append(job.home, job.key, "given", facts=facts)
 
     def _withdraw(self, job: Job) -> None:
         if job.stage.collected:
@@ -279,7 +298,7 @@ class Runner:
                 try:
                     disk.path(path).unlink()
                 except OSError:
-                    continue
+                    return  # still ours, then, and tried again next time
                 disk.forget(path)
                 self.outcome.withdrawn.append(path)
                 self.observer.withdrawn(path)
@@ -291,19 +310,3 @@ class Runner:
         for temporary, _ in made.outputs.values():
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-
-
-def sweep(folders: Iterable[Path], token: str) -> int:
-    """Remove what a killed run left unfinished in these folders; return how many files that were."""
-    count = 0
-    for folder in folders:
-        try:
-            names = os.listdir(folder)
-        except OSError:
-            continue
-        for name in names:
-            if name.startswith(TEMPORARY) and not name.startswith(f"{TEMPORARY}{token}-"):
-                with contextlib.suppress(OSError):
-                    (folder / name).unlink()
-                    count += 1
-    return count

@@ -1,0 +1,54 @@
+"""Unfinished outputs that a run may leave behind when it is killed, and their removal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from anipipe.engine.perform import TEMPORARY
+from anipipe.engine.records import OWN_FOLDER
+
+
+class Sweeper:
+    """Removes what was left unfinished, if the last run may have left anything.
+
+    A mark on disk says that a run is under way; one that is found at the start is of a run that was cut
+    short. Looking into every folder is spared otherwise.
+
+    Parameters
+    ----------
+    root : Path
+    folders : iterable of Path
+        Where outputs go.
+    """
+
+    def __init__(self, root: Path, folders: Iterable[Path]) -> None:
+        self._mark = root / OWN_FOLDER / "unfinished"
+        self._folders = list(folders)
+        self._needed = self._mark.exists()
+
+    def begin(self) -> None:
+        """Remove what an earlier run left, and mark this one as begun."""
+        if self._needed:
+            self._sweep()
+        self._mark.touch()
+
+    def end(self, *, clean: bool) -> None:
+        """Take the mark away; unless everything went well, remove what this run left first.
+
+        What orphaned workers of a killed run wrote after the start of this one goes now too.
+        """
+        if self._needed or not clean:
+            self._sweep()
+        with contextlib.suppress(OSError):
+            self._mark.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                for name in os.listdir(folder):
+                    if name.startswith(TEMPORARY):
+                        with contextlib.suppress(OSError):
+                            (folder / name).unlink()
