@@ -23,7 +23,7 @@ from anipipe.commands import run as running  # noqa: E402
 from anipipe.commands import status as states  # noqa: E402
 from anipipe.commands.opening import Opened  # noqa: E402
 from anipipe.config import Resolved, origin_table, to_toml  # noqa: E402
-from anipipe.console import Progress, paint  # noqa: E402
+from anipipe.console import Progress, paint, printable  # noqa: E402
 from anipipe.engine.declare import Registry, Stage  # noqa: E402
 from anipipe.errors import AnipipeError, LockedError  # noqa: E402
 from anipipe.project import find_experiments, walk  # noqa: E402
@@ -50,7 +50,7 @@ def invoke(arguments: Sequence[str]) -> int:
         error.show()
         return 2
     except AnipipeError as error:
-        click.echo(paint("error: ", "red") + str(error), err=True)
+        click.echo(paint("error: ", "red") + printable(str(error)), err=True)
         return error.exit_status
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
@@ -154,7 +154,7 @@ def _run_one(opened: Opened, request: running.Request, *, quiet: bool) -> int:
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def _worst(statuses: Sequence[int]) -> int:

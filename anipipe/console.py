@@ -23,6 +23,11 @@ def paint(text: str, colour: str) -> str:
     return click.style(text, **_STYLES.get(colour, {"fg": colour}))
 
 
+def printable(text: str) -> str:
+    """Return text that can be printed: names of files may be no valid text in any encoding."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def wrapped(text: str, lead: str = "") -> str:
     """Return text behind a lead, later lines indented; broken into lines only on a terminal."""
     if not sys.stdout.isatty():
@@ -78,6 +83,10 @@ def _cell(counts: Counter[State], marks: Mapping[State, str]) -> str:
     return ", ".join(parts)
 
 
+def _bar(job: Job) -> str:
+    return job.stage.command or job.stage.name
+
+
 class Progress:
     """Shows a run as it goes: one bar per stage on a terminal, else a line per job."""
 
@@ -94,15 +103,12 @@ class Progress:
         from tqdm import tqdm
 
         self._ahead = plan.ahead()
-        ahead = Counter(job.stage.name for job in self._ahead)
-        for position, stage in enumerate(stage.name for stage in plan.registry if ahead[stage.name]):
-            self._bars[stage] = tqdm(
-                total=ahead[stage],
-                desc=f"{stage:<20}",
-                unit="job",
-                position=position,
-                leave=True,
-                dynamic_ncols=True,
+        ahead = Counter(_bar(job) for job in self._ahead)
+        names = dict.fromkeys(stage.command or stage.name for stage in plan.registry)
+        width = max((len(name) for name in ahead), default=0)
+        for position, name in enumerate(name for name in names if ahead[name]):
+            self._bars[name] = tqdm(
+                total=ahead[name], desc=name.ljust(width), unit="job", position=position, dynamic_ncols=True
             )
 
     def started(self, job: Job) -> None:
@@ -110,7 +116,7 @@ class Progress:
 
     def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
         """Move a bar on, or tell what was done."""
-        bar = self._bars.get(job.stage.name)
+        bar = self._bars.get(_bar(job))
         if bar is not None and job in self._ahead:
             bar.update(1)
             if all(other.n >= other.total for other in self._bars.values()):
@@ -131,9 +137,9 @@ class Progress:
         if self._bars:
             from tqdm import tqdm
 
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(printable(text), file=sys.stderr)
         else:
-            click.echo(text, err=True)
+            click.echo(printable(text), err=True)
 
     def _end(self) -> None:
         for bar in self._bars.values():

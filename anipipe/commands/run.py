@@ -159,11 +159,11 @@ def write_missing(opened: Opened) -> list[str]:
     path = opened.experiment.root / names["summaries"] / "missing.csv"
     content = text.getvalue()
     try:
-        if path.is_file() and path.read_text(encoding="utf-8") == content:
+        if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == content:
             return []
         path.parent.mkdir(exist_ok=True)
         temporary = path.with_name(".missing.csv.tmp")
-        temporary.write_text(content, encoding="utf-8", newline="\n")
+        temporary.write_text(content, encoding="utf-8", errors="backslashreplace", newline="\n")
         temporary.replace(path)
     except OSError as error:
         return [f"{path}: cannot be written: {error.strerror}"]

@@ -15,6 +15,8 @@ import time
 from collections.abc import Container
 from pathlib import Path
 
+#: Digest of an empty file: as an output it is what a crash leaves behind, and holds nobody's work.
+EMPTY = "empty"
 #: Files above this many bytes are sampled where that is allowed.
 SAMPLED_ABOVE = 64 * 2**20
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
@@ -73,9 +75,8 @@ class Disk:
         return Path(self._prefix + relative)
 
     def digest(self, relative: str, *, sampled: bool = False) -> str | None:
-        """Return the digest of a file; ``None`` if it is missing or empty.
+        """Return the digest of a file; ``None`` if it is missing, :data:`EMPTY` if there is nothing in it.
 
-        An empty file is what a crashed program leaves behind; it holds nobody's work.
         The answer is remembered for the life of this object: see :meth:`forget`.
         """
         if relative in self._seen:
@@ -87,14 +88,14 @@ class Disk:
         return result
 
     def exists(self, relative: str) -> bool:
-        """Say whether there is a file that is not empty."""
+        """Say whether there is a file, be it empty."""
         if relative in self._seen:
             return self._seen[relative] is not None
         try:
             stat = self._stat(relative)
         except OSError:
             return True  # something is there, though it cannot be looked at
-        return stat is not None and stat[0] > 0
+        return stat is not None
 
     def forget(self, relative: str) -> None:
         """Look at a file anew next time."""
@@ -141,9 +142,11 @@ class Disk:
     def _digest(self, relative: str, sampled: bool) -> str | None:
         try:
             stat = self._stat(relative)
-            if stat is None or stat[0] == 0:
+            if stat is None:
                 return None
             self._stats[relative] = stat
+            if stat[0] == 0:
+                return EMPTY
             note = self._notes.get(relative)
             if note is not None and (note[0], note[1]) == stat:
                 return str(note[2])

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit
-from anipipe.engine.digest import Disk
+from anipipe.engine.digest import EMPTY, Disk
 from anipipe.engine.freshness import PENDING, Situation, State, Verdict, judge
 from anipipe.engine.records import Claims, Facts, Records
 from anipipe.errors import AnipipeError, UsageError
@@ -257,9 +257,8 @@ class Plan:
     def _situation(self, job: Job) -> Examined:
         facts = dict(job.fixed)
         digest = self.disk.digest
-        situation = Situation(
-            facts, {path: digest(path, sampled=a.sampled) for path, a in job.outputs.items()}
-        )
+        outputs = {path: digest(path, sampled=a.sampled) for path, a in job.outputs.items()}
+        situation = Situation(facts, {path: None if d == EMPTY else d for path, d in outputs.items()})
         examined = Examined(Verdict(State.FRESH), situation, [])
         current_only = job.stage.fan_in or job.stage.collected
         for source in job.sources:

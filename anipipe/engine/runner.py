@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from anipipe.engine.digest import EMPTY
 from anipipe.engine.executors import Executor, WorkersDied
 from anipipe.engine.freshness import PENDING, State, Verdict
 from anipipe.engine.lock import Lock
@@ -222,7 +223,7 @@ class Runner:
                 raise DataError(f"{disk.path(key[3:])} changed while it was being read; run again")
         for path, digest in situation.outputs.items():
             disk.forget(path)
-            if disk.exists(path) if digest is None else not disk.unchanged_since(path):
+            if disk.digest(path) not in (None, EMPTY) if digest is None else not disk.unchanged_since(path):
                 raise DataError(f"{disk.path(path)} was written by somebody while this ran; it is kept")
         facts = {**situation.facts, **{f"out:{path}": digest for path, (_, digest) in made.outputs.items()}}
         records.append(job.home, job.key, "intent", sync=True, facts=facts)

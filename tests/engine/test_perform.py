@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from anipipe.engine.perform import Failed, Input, Loaded, Made, Task, explain_os_error, load, perform
-from anipipe.engine.runner import sweep
 from anipipe.errors import DataError
 
 from . import textline
@@ -24,7 +23,6 @@ def task(root: Path, **changes) -> Task:
         "inputs": (Input("text", SOURCE, ("in.txt",), {}),),
         "outputs": ((UPPER, "deep/er/out.txt"),),
         "token": "abcd",
-        "coordinator": os.getpid(),
         **changes,
     }
     return Task(**values)
@@ -101,22 +99,6 @@ def test_what_has_no_reader_cannot_be_loaded(tmp_path):
         load(tmp_path, Input("x", textline.Artifact("bare", "item", "x"), ("x",), {}))
 
 
-def test_result_of_an_orphan_is_thrown_away(tmp_path, monkeypatch):
-    (tmp_path / "in.txt").write_text("alpha")
-    monkeypatch.setattr(os, "getppid", lambda: 1)
-    perform(task(tmp_path, coordinator=os.getpid() + 100_000))
-    assert list(tmp_path.rglob(".anipipe-*")) == []
-
-
-def test_result_is_kept_where_the_coordinator_is_the_first_process(tmp_path, monkeypatch):
-    """In a container, anipipe itself has the number 1, and its workers are no orphans."""
-    (tmp_path / "in.txt").write_text("alpha")
-    monkeypatch.setattr(os, "getppid", lambda: 1)
-    made = perform(task(tmp_path, coordinator=1))
-    assert isinstance(made, Made)
-    assert made.outputs["deep/er/out.txt"][0].exists()
-
-
 def test_warnings_of_libraries_do_not_become_notices(tmp_path):
     (tmp_path / "in.txt").write_text("NOTICE")
     with warnings.catch_warnings():
@@ -160,11 +142,3 @@ def test_memory_error_has_words(tmp_path):
 
 def eat_memory(text, options):
     raise MemoryError
-
-
-def test_sweep_removes_what_other_runs_left_and_nothing_else(tmp_path):
-    names = [".anipipe-dead-1-0.txt", ".anipipe-live-1-0.txt", "mine.txt", ".anipipe", ".hidden"]
-    for name in names:
-        (tmp_path / name).write_text("x")
-    assert sweep([tmp_path, tmp_path / "absent"], "live") == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names[1:])

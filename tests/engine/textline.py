@@ -13,6 +13,7 @@ its job misbehave: see :func:`misbehave`.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -39,7 +40,8 @@ from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.lock import Lock
 from anipipe.engine.plan import Job, Plan
 from anipipe.engine.records import Records
-from anipipe.engine.runner import Outcome, Runner, sweep
+from anipipe.engine.runner import Outcome, Runner
+from anipipe.engine.sweeping import Sweeper
 from anipipe.errors import DataError, Notice
 
 #: Last line of every output, so that one that was cut short can be told.
@@ -240,7 +242,7 @@ class Done:
     plan: Plan
     outcome: Outcome
     watcher: Watcher
-    lock: Lock
+    workers_died: bool
 
     @property
     def made(self) -> set[str]:
@@ -350,9 +352,10 @@ class Lab:
             if only is not None:
                 plan.select([plan.registry[name] for name in only])
             plan.force(force)
-            if lock.took_over:
-                sweep({disk.path(path).parent for job in plan.jobs for path in job.outputs}, lock.token)
+            sweeper = Sweeper(self.root, {disk.path(path).parent for path in plan.by_output})
+            sweeper.begin()
             plan.examine_all()
+            plan.records.compact()
             runner = Runner(plan, executor, lock, watcher)
             finished = False
             try:
@@ -360,12 +363,16 @@ class Lab:
                 finished = True
             finally:
                 executor.close(kill=not finished)
+                sweeper.end(clean=finished and not runner.workers_died)
+                disk.prune(plan.paths())
                 disk.save()
-        return Done(plan, runner.outcome, watcher, lock)
+        return Done(plan, runner.outcome, watcher, runner.workers_died)
 
     def leftovers(self) -> list[str]:
-        """Name unfinished files anywhere."""
-        return [str(p.relative_to(self.root)) for p in self.root.rglob(".anipipe-*")]
+        """Name unfinished files anywhere, and what says that there may be some, or that a run is on."""
+        own = (self.path(".anipipe").glob(pattern) for pattern in ("unfinished", "lock*", "clock*", "*.tmp"))
+        found = itertools.chain(self.root.rglob(".anipipe-*"), *own)
+        return sorted(str(p.relative_to(self.root)) for p in found)
 
     def tree(self) -> dict[str, bytes]:
         """Return every file outside the engine's own folders."""
