@@ -149,8 +149,21 @@ def quality(
     certainty = np.asarray(scores, dtype=np.float64)
     if certainty.shape != image.shape[:-1]:
         raise DataError(f"scores have shape {certainty.shape}, the pixels ask for {image.shape[:-1]}")
-    used = contributing(image, rig)
-    distance = reprojection_errors(points, image, rig)
+    world = _matching(points, image)
+    shape = certainty.shape[1:]
+    image, certainty = image.reshape(len(rig), -1, 2), certainty.reshape(len(rig), -1)
+    out = np.empty((3, certainty.shape[1]))
+    for start in range(0, certainty.shape[1], CHUNK):
+        part = slice(start, start + CHUNK)
+        out[:, part] = _rate(world.reshape(-1, 3)[part], image[:, part], certainty[:, part], rig)
+    error, ncams, score = out.reshape(3, *shape)
+    return error, ncams, score
+
+
+def _rate(points: Floats, pixels: Floats, certainty: Floats, rig: Rig) -> tuple[Floats, Floats, Floats]:
+    """Rate (points, 3) from (cameras, points, 2) pixels and their scores."""
+    used = contributing(pixels, rig)
+    distance = reprojection_errors(points, pixels, rig)
     count = used.sum(axis=0)
     enough = count >= 2
     total = np.zeros(count.shape)
