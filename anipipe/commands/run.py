@@ -122,13 +122,17 @@ def run(
         journal = Journal(root, lock.token, command)
         runner = Runner(plan, executor, lock, _Both(observe(opened), journal))
         result.outcome = runner.outcome
-        finished = False
+        finished = lost = False
         try:
             runner.run()
             finished = True
+        except LockedError:
+            lost = True  # what lies unfinished in the folders may be another run's by now
+            raise
         finally:
             executor.close(kill=not finished)
-            sweeper.end(clean=finished and not runner.workers_died)
+            if not lost:
+                sweeper.end(clean=finished and not runner.workers_died)
             opened.disk.prune(plan.paths())
             opened.disk.save()
             result.problems = opened.problems()

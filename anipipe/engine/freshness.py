@@ -79,12 +79,15 @@ class Situation:
         For each input that is needed and not there: what to tell the user.
     left_out : list of str
         For a fan-in: labels of the inputs that are not current.
+    failing : bool
+        Something that it rests on failed, so that what is missing has not gone but is yet to come.
     """
 
     facts: Facts
     outputs: dict[str, str | None]
     missing: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,8 @@ def judge(
     record = _record_on_disk(claims, present)
     if foreign:
         return _judge_foreign(foreign, situation, claims, record, introduced)
-    if record is not None and strict and len(present) == len(outputs) and not torn:
+    whole = record is not None and len(present) == len(outputs) and not torn
+    if record is not None and whole and strict and not situation.failing:
         gone = [key for key in record if key.startswith("in:") and key not in now]
         added = [key for key in now if key.startswith("in:") and key not in record]
         if gone and not added and not any(exists(key[3:]) for key in gone):

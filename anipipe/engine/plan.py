@@ -208,7 +208,7 @@ class Plan:
             return None
         outputs = {artifact.paths(unit)[0]: artifact for artifact in stage.outputs}
         if len(outputs) < len(stage.outputs):
-            raise AnipipeError(f"{stage.name} {unit.label}: two of its outputs would be one file")
+            raise AnipipeError(f"{stage.name} {unit.label}: two of its outputs would be {', '.join(outputs)}")
         # A collection outlives the folders of its parts, so the root remembers what is in it.
         home, key = ("", unit.label) if stage.collected else (unit.home, unit.key)
         job = Job(stage, unit, home, f"{stage.name}:{key}", options, fixed, introduced, sources, outputs)
@@ -265,6 +265,8 @@ class Plan:
             producer = source.producer
             state = self.verdicts[producer].verdict.state if producer is not None else State.FRESH
             if producer is not None and not state.current:
+                failed = state is State.FAILED or self.verdicts[producer].situation.failing
+                situation.failing = situation.failing or failed
                 ahead = producer.selected and state in (State.STALE, State.FAILED, State.PENDING)
                 if ahead and producer not in self.tried:
                     facts.update((f"in:{path}", PENDING) for path in source.paths)

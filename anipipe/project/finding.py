@@ -11,6 +11,8 @@ from anipipe.errors import ConfigError, UsageError
 from anipipe.project.naming import natural
 
 CONFIG = "config.toml"
+#: Folder, in a session, that holds the configuration that the session was processed with.
+RESOLVED_FOLDER = "config"
 
 
 def find_experiments(paths: Sequence[Path]) -> dict[Path, list[Path]]:
@@ -61,7 +63,9 @@ def _experiment_above(folder: Path) -> Path | None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Say whether a ``config.toml`` may be meant for anipipe: other programs use that name too."""
+    """Say whether a ``config.toml`` may be an experiment's: other programs use that name, and results too."""
+    if path.parent.name == RESOLVED_FOLDER:
+        return False
     try:
         values = read_layer(path).values
     except ConfigError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from anipipe.config import Layer, Resolved, read_layer, resolve
 from anipipe.engine.declare import Unit
 from anipipe.errors import ConfigError, DataError, UsageError
-from anipipe.project.finding import CONFIG
+from anipipe.project.finding import CONFIG, RESOLVED_FOLDER
 from anipipe.project.naming import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -30,8 +30,6 @@ from anipipe.project.naming import (
     suffix_of,
 )
 
-#: Folder, in a session, that holds the configuration that the session was processed with.
-RESOLVED_FOLDER = "config"
 _SESSION_FOLDERS = ("videos_raw", "videos_uncompressed", "predictions", "pose_2d")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anipipe.engine import digest as module
-from anipipe.engine.digest import Disk, digest_file
+from anipipe.engine.digest import EMPTY, Disk, digest_file
 
 SECOND = 1_000_000_000
 
@@ -132,6 +132,94 @@ def test_young_file_is_noted_once_it_is_old_enough(tmp_path, monkeypatch):
     assert looked(tmp_path) == first
 
 
+def noted(root) -> dict:
+    try:
+        return json.loads(notes(root).read_text(encoding="utf-8"))["files"]
+    except FileNotFoundError:
+        return {}
+
+
+@pytest.mark.parametrize("known", ["digested", "written"])
+def test_file_that_was_young_is_noted_when_notes_are_saved_after_a_while(tmp_path, known, monkeypatch):
+    """Else each run would read once more everything that the run before it has made."""
+    path = tmp_path / "x.txt"
+    path.write_text("first", encoding="utf-8")
+    expected = digest_file(path)
+    disk = Disk(tmp_path, notes(tmp_path))
+    if known == "digested":
+        assert disk.digest("x.txt") == expected
+    else:
+        disk.wrote("x.txt", expected)
+    time.sleep(0.05)
+    disk.save()
+    stat = path.stat()
+    assert noted(tmp_path) == {"x.txt": [stat.st_size, stat.st_mtime_ns, expected]}
+    monkeypatch.setattr(module, "digest_file", lambda *a, **k: pytest.fail("was read again"))
+    assert looked(tmp_path) == expected
+    disk.save()  # nor is it read once more here
+
+
+def test_file_that_is_still_young_when_notes_are_saved_is_noted_by_a_later_save(tmp_path, monkeypatch):
+    (tmp_path / "x.txt").write_text("first", encoding="utf-8")
+    disk = Disk(tmp_path, notes(tmp_path))
+    disk.digest("x.txt")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_young", lambda stat: True)
+        disk.save()
+    assert noted(tmp_path) == {}
+    time.sleep(0.05)
+    disk.save()
+    assert list(noted(tmp_path)) == ["x.txt"]
+
+
+@pytest.mark.parametrize("change", ["longer", "later", "gone", "same stat", "empty"])
+def test_young_file_that_changed_before_notes_are_saved_is_not_noted(tmp_path, change, monkeypatch):
+    path = tmp_path / "x.txt"
+    path.write_text("first", encoding="utf-8")
+    when = path.stat().st_mtime_ns
+    disk = Disk(tmp_path, notes(tmp_path))
+    first = disk.digest("x.txt")
+    if change == "gone":
+        path.unlink()
+    else:
+        path.write_text({"longer": "longer text", "empty": ""}.get(change, "other"), encoding="utf-8")
+        if change != "later":
+            os.utime(path, ns=(when, when))
+    time.sleep(0.05)
+    with monkeypatch.context() as patch:
+        if change != "same stat":  # which only a look into it can tell
+            patch.setattr(module, "digest_file", lambda *a, **k: pytest.fail("was read"))
+        disk.save()
+    assert noted(tmp_path) == {}
+    assert looked(tmp_path) != first
+
+
+def test_young_file_that_cannot_be_read_when_notes_are_saved_stops_nothing(tmp_path, monkeypatch):
+    (tmp_path / "x.txt").write_text("first", encoding="utf-8")
+    aged(tmp_path / "y.txt", "second")
+    disk = Disk(tmp_path, notes(tmp_path))
+    disk.digest("x.txt")
+    disk.digest("y.txt")
+    time.sleep(0.05)
+
+    def broken(*args, **more):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(module, "digest_file", broken)
+    disk.save()
+    assert list(noted(tmp_path)) == ["y.txt"]
+
+
+def test_note_that_was_good_goes_when_the_file_is_young_again(tmp_path):
+    when = aged(tmp_path / "x.txt", "first")
+    looked(tmp_path)
+    (tmp_path / "x.txt").write_text("other", encoding="utf-8")
+    looked(tmp_path)
+    assert noted(tmp_path) == {}
+    os.utime(tmp_path / "x.txt", ns=(when, when))
+    assert looked(tmp_path) == digest_file(tmp_path / "x.txt")
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -182,24 +270,57 @@ def test_saving_without_news_leaves_the_notes_alone(tmp_path):
     assert notes(tmp_path).stat().st_mtime_ns == 5
 
 
+class Below:
+    """Holds, in the sense of a container and no more, what begins with a letter."""
+
+    def __init__(self, letter: str) -> None:
+        self.letter = letter
+
+    def __contains__(self, path: str) -> bool:
+        return path.startswith(self.letter)
+
+
+def test_pruning_that_drops_nothing_is_no_news(tmp_path):
+    aged(tmp_path / "x.txt", "first")
+    looked(tmp_path)
+    os.utime(notes(tmp_path), ns=(5, 5))
+    disk = Disk(tmp_path, notes(tmp_path))
+    disk.prune({"x.txt", "y.txt"})
+    disk.save()
+    assert notes(tmp_path).stat().st_mtime_ns == 5
+
+
 def test_pruned_notes_are_forgotten_others_are_not(tmp_path):
     aged(tmp_path / "x.txt", "first")
     aged(tmp_path / "y.txt", "first")
     disk = Disk(tmp_path, notes(tmp_path))
     disk.digest("x.txt")
     disk.digest("y.txt")
-    disk.prune({"y.txt"})
+    disk.prune(Below("y"))
     disk.save()
     assert list(json.loads(notes(tmp_path).read_text())["files"]) == ["y.txt"]
 
 
-@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.write_bytes(b"")], ids=["absent", "empty"])
-def test_absent_and_empty_files_are_missing(tmp_path, make):
-    make(tmp_path / "x.txt")
+def test_absent_file_is_missing(tmp_path):
     disk = Disk(tmp_path)
     assert not disk.exists("x.txt")
     assert disk.digest("x.txt") is None
     assert not disk.exists("x.txt")
+
+
+def test_empty_file_is_there_with_nothing_in_it(tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"")
+    disk = Disk(tmp_path, notes(tmp_path))
+    assert disk.exists("x.txt")
+    assert disk.digest("x.txt", sampled=True) == EMPTY
+    assert disk.exists("x.txt") and disk.unchanged_since("x.txt")
+    disk.save()
+    assert not notes(tmp_path).exists(), "there is nothing to spare"
+    (tmp_path / "x.txt").write_text("first")
+    assert not disk.unchanged_since("x.txt")
+    disk.forget("x.txt")
+    assert disk.digest("x.txt") == digest_file(tmp_path / "x.txt")
+    assert digest_file(tmp_path / "x.txt") != EMPTY
 
 
 def test_path_below_a_file_is_missing(tmp_path):
@@ -290,6 +411,19 @@ def test_sampled_digest_notices_what_editors_do_to_videos(tmp_path, small_sample
     (tmp_path / "one").write_bytes(content)
     (tmp_path / "two").write_bytes(change(content))
     assert digest_file(tmp_path / "one", sampled=True) != digest_file(tmp_path / "two", sampled=True)
+
+
+def test_young_video_is_noted_by_its_samples(tmp_path, small_samples):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"a" * SIZE)
+    disk = Disk(tmp_path, notes(tmp_path))
+    first = disk.digest("x.txt", sampled=True)
+    assert first.startswith("~")
+    disk.forget("x.txt")
+    disk.wrote("x.txt", first)
+    time.sleep(0.05)
+    disk.save()
+    assert noted(tmp_path)["x.txt"][2] == first
 
 
 def test_only_large_files_are_sampled_and_only_where_allowed(tmp_path, small_samples, monkeypatch):

@@ -57,6 +57,7 @@ class Case:
 
 NEVER = {"done": None, "outputs": {"x": None, "y": None}}
 FOREIGN = {"done": None, "outputs": {"x": "foreign", "y": "foreign"}}
+SEEN = {**FACTS, "out:x": "foreign", "out:y": "foreign"}
 EDITED = {"outputs": {"x": "edited", "y": "y1"}}
 GONE_A = {"now": without(FACTS, "in:a"), "missing": ["no a"]}
 FAILURE = {"failure": {"message": "it broke", "traceback": "", "time": ""}}
@@ -234,7 +235,7 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
             "outputs": {"x": "x2", "y": "y1"},
         },
         State.STALE,
-        ["interrupted run"],
+        ["x is from an interrupted run", "y is from an interrupted run"],
     ),
     # given
     "given": (FOREIGN, State.GIVEN, ["x was not made by anipipe", "y was not made by anipipe"]),
@@ -259,24 +260,54 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
         ["x was not made by anipipe", "y was not made by anipipe"],
     ),
     "given, as first seen": (
-        {**FOREIGN, "given": FACTS},
+        {**FOREIGN, "given": SEEN},
         State.GIVEN,
         ["x was not made by anipipe", "y was not made by anipipe"],
     ),
     "given, inputs archived": (
-        {**FOREIGN, "given": FACTS, **GONE_A},
+        {**FOREIGN, "given": SEEN, **GONE_A},
         State.GIVEN,
         ["x was not made by anipipe", "y was not made by anipipe"],
     ),
     "given, input changed": (
-        {**FOREIGN, "given": FACTS, "now": {**FACTS, "in:a": "a2", "option:size": 9}},
+        {**FOREIGN, "given": SEEN, "now": {**FACTS, "in:a": "a2", "option:size": 9}},
         State.CONFLICT,
         ["x was not made", "y was not made", "size: 3 -> 9", "a changed", "--force x"],
     ),
     "given, input pending": (
-        {**FOREIGN, "given": FACTS, "now": {**FACTS, "in:a": PENDING}},
+        {**FOREIGN, "given": SEEN, "now": {**FACTS, "in:a": PENDING}},
         State.GIVEN,
         ["x was not made by anipipe", "y was not made by anipipe"],
+    ),
+    "given, replaced, input changed": (
+        {**FOREIGN, "given": {**SEEN, "out:y": "before"}, "now": {**FACTS, "in:a": "a2"}},
+        State.GIVEN,
+        ["x was not made by anipipe", "y was not made by anipipe"],
+    ),
+    "given, one output of two, input changed": (
+        {
+            "done": None,
+            "outputs": {"x": "foreign", "y": None},
+            "given": {**SEEN, "out:y": None},
+            "now": {**FACTS, "in:a": "a2"},
+        },
+        State.CONFLICT,
+        ["x was not made", "a changed", "--force x"],
+    ),
+    "given, seen before its digest was kept": (
+        {**FOREIGN, "given": FACTS, "now": {**FACTS, "in:a": "a2"}},
+        State.GIVEN,
+        ["x was not made by anipipe", "y was not made by anipipe"],
+    ),
+    "made, then given beside it, input changed since it was given": (
+        {
+            "done": without(RECORD, "out:y"),
+            "outputs": {"x": "x1", "y": "foreign"},
+            "given": {**FACTS, "out:x": "x1", "out:y": "foreign"},
+            "now": {**FACTS, "in:a": "a2"},
+        },
+        State.CONFLICT,
+        ["y was not made", "a changed", "--force y"],
     ),
     # edited
     "edited": (EDITED, State.EDITED, ["x was changed since anipipe made it"]),
@@ -372,6 +403,18 @@ def test_what_is_used_and_what_is_done():
 def test_option_that_is_gone_is_a_difference():
     """A record *is* the facts: an option that no longer takes part made another result."""
     assert differences(FACTS, without(FACTS, "option:size"), {}) != []
+
+
+@pytest.mark.parametrize(
+    ("was", "default", "expected"),
+    [(3, {}, "size: 3 -> None"), (3, {"size": 4}, "size: 3 -> 4"), (4, {"size": 4}, None), (None, {}, None)],
+)
+def test_option_that_is_gone_is_taken_to_have_its_default(was, default, expected):
+    then = {**FACTS, "option:size": was}
+    found = differences(then, without(FACTS, "option:size"), default)
+    assert found == ([] if expected is None else [expected])
+    back = differences(without(FACTS, "option:size"), then, default)
+    assert len(back) == len(found), "the same, whichever of the two is the older"
 
 
 def test_library_that_is_gone_is_a_difference():

@@ -13,7 +13,7 @@ import pytest
 
 from anipipe.engine.freshness import State
 
-from .textline import Lab
+from .textline import Lab, Watcher
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills process groups")
 
@@ -143,3 +143,41 @@ def test_workers_of_a_killed_run_end_soon(tmp_path):
     finally:
         kill_group(process.pid)
     assert 0 < len(list(lab.root.glob("*/upper/n*.txt"))) < 30
+
+
+def test_workers_that_are_in_the_middle_of_a_long_job_end_soon_and_the_next_run_cleans_up(tmp_path):
+    """A job may take hours: nobody waits for it, and what it has begun to write must not stay."""
+    lab = Lab(tmp_path)
+    for name in ("one", "two"):
+        lab.put(f"a/source/{name}.txt", "linger")
+    process = start(lab.root, 2)
+    try:
+        end = time.monotonic() + 20
+        while len(list(lab.root.glob("a/upper/.anipipe-*"))) < 2:
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        assert workers_end(process.pid, 5)
+    finally:
+        process.kill()
+        process.wait()
+        kill_group(process.pid)
+    assert len(list(lab.root.glob("a/upper/.anipipe-*"))) == 2
+    assert lab.path(".anipipe/unfinished").exists()
+    for name in ("one", "two"):
+        lab.put(f"a/source/{name}.txt", "text")
+    watcher = Looking(lab)
+    done = lab.run(watcher=watcher)
+    assert watcher.found == [".anipipe/lock", ".anipipe/unfinished"], "swept before anything is begun"
+    assert len(done.made) == 6 and not done.failed
+    assert lab.leftovers() == []
+
+
+class Looking(Watcher):
+    def __init__(self, lab: Lab) -> None:
+        super().__init__()
+        self.lab, self.found = lab, []
+
+    def begin(self, plan) -> None:
+        self.found = self.lab.leftovers()

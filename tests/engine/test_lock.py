@@ -37,6 +37,15 @@ def holder(**changes) -> dict:
     return {**module._me(), "token": "abcd", **changes}
 
 
+def holds(lock: Lock) -> bool:
+    """Say whether it is this lock, and nothing of anybody else's, that is on disk."""
+    lock.check()
+    content = json.loads(lock.path.read_text(encoding="utf-8"))
+    return content == {**module._me(), "token": lock.token, "since": content["since"]} and (
+        own_files(lock.path.parent.parent) == ["lock"]
+    )
+
+
 def own_files(root) -> list[str]:
     return sorted(p.name for p in (root / ".anipipe").iterdir())
 
@@ -47,16 +56,16 @@ def test_held_while_inside_and_gone_afterwards(tmp_path):
         assert content["pid"] == os.getpid() and content["host"] == socket.gethostname()
         assert content["token"] == lock.token
         lock.check()
-        assert not lock.took_over
-        assert own_files(tmp_path) == ["lock"]
+        assert holds(lock)
     assert own_files(tmp_path) == []
 
 
 def test_gone_also_after_an_error_inside(tmp_path):
     with pytest.raises(KeyError), Lock(tmp_path):
         raise KeyError
+    assert own_files(tmp_path) == []
     with Lock(tmp_path) as lock:
-        assert not lock.took_over
+        assert holds(lock)
 
 
 def test_second_holder_is_refused_and_told_who_it_is(tmp_path):
@@ -89,9 +98,7 @@ def test_two_locks_have_two_tokens(tmp_path):
 def test_dead_process_of_this_machine_is_taken_over_at_once(tmp_path, changes):
     put(tmp_path, holder(**changes()))
     with Lock(tmp_path) as lock:
-        assert lock.took_over
-        lock.check()
-        assert own_files(tmp_path) == ["lock"]
+        assert holds(lock)
     assert own_files(tmp_path) == []
 
 
@@ -112,7 +119,7 @@ def test_zombie_is_dead(tmp_path):
             time.sleep(0.02)
         put(tmp_path, holder(pid=process.pid, started=started))
         with Lock(tmp_path) as lock:
-            assert lock.took_over
+            assert holds(lock)
     finally:
         process.wait()
 
@@ -125,7 +132,7 @@ def test_other_machine_is_alive_for_an_hour_after_its_last_sign(tmp_path, age, b
             pass
     else:
         with Lock(tmp_path) as lock:
-            assert lock.took_over
+            assert holds(lock)
 
 
 GARBAGE = [b"", b"garbage", b"\xff\xfe\x00", b'{"pid": ', b"[]", b"[1]", b"null", b"5", b'"text"', b"{}"]
@@ -142,8 +149,7 @@ def test_lock_that_says_nothing_blocks_while_it_is_new(tmp_path, content):
 def test_lock_that_says_nothing_is_taken_over_when_it_is_old(tmp_path, content):
     put(tmp_path, content, age=300)
     with Lock(tmp_path) as lock:
-        assert lock.took_over
-        lock.check()
+        assert holds(lock)
 
 
 def test_holder_whose_lock_was_stolen_finds_out_and_leaves_the_thief_alone(tmp_path):
@@ -181,8 +187,7 @@ def test_works_without_hard_links(tmp_path, monkeypatch):
             pass
     put(tmp_path, holder(pid=dead_process()))
     with Lock(tmp_path) as lock:
-        assert lock.took_over
-        assert own_files(tmp_path) == ["lock"]
+        assert holds(lock)
 
 
 def test_gives_signs_of_life(tmp_path, monkeypatch):
@@ -204,36 +209,116 @@ def test_folder_that_cannot_be_written_raises_an_os_error(tmp_path):
 
 def test_slow_waiter_does_not_take_the_lock_from_the_one_who_was_faster(tmp_path, monkeypatch):
     """Two find the same dead lock; the faster one holds it when the slower one comes to remove it,
-    and a third one looks in at that very moment."""
+    and a third one looks in at each of its steps."""
     put(tmp_path, holder(pid=dead_process()))
     slow, fast, third = Lock(tmp_path), Lock(tmp_path), Lock(tmp_path)
-    alive, rename = module._alive, Path.rename
-    entered = []
+    alive = module._alive
+    entered, looks = [], []
 
     def fast_one_comes_first(*found):
         if not entered:
             entered.append("fast")
             fast.__enter__()
+            entered.append("fast is in")
         return alive(*found)
 
-    def third_one_looks_in(self, target):
-        done = rename(self, target)
-        if entered == ["fast"] and fast_holds():
+    def third_one_looks_in():
+        if entered[-1:] != ["fast is in"] or looks[-1:] == ["looking"]:
+            return
+        looks.append("looking")
+        try:
             third.__enter__()
             entered.append("third")
-        return done
+        except LockedError:
+            looks.append("refused")
 
-    def fast_holds() -> bool:
-        return module.json.loads(next(tmp_path.glob(".anipipe/lock*")).read_text())["token"] == fast.token
+    def watched(original):
+        def step(*args, **kwargs):
+            third_one_looks_in()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                third_one_looks_in()
+
+        return step
 
     monkeypatch.setattr(module, "_alive", fast_one_comes_first)
-    monkeypatch.setattr(Path, "rename", third_one_looks_in)
+    monkeypatch.setattr(os, "link", watched(os.link))
+    for name in ("rename", "replace", "unlink", "touch"):
+        monkeypatch.setattr(Path, name, watched(getattr(Path, name)))
     with pytest.raises(LockedError):
         slow.__enter__()
     monkeypatch.undo()
-    assert entered == ["fast"], "two hold it"
-    fast.check()
+    assert "refused" in looks
+    assert entered == ["fast", "fast is in"], "two hold it"
+    assert holds(fast)
     fast.__exit__(None, None, None)
+
+
+def test_while_one_removes_a_dead_lock_nobody_else_does(tmp_path, monkeypatch):
+    """Else the second one takes it between the first one's look and the removal, and two hold it."""
+    put(tmp_path, holder(pid=dead_process()))
+    slow, other = Lock(tmp_path), Lock(tmp_path)
+    look, waits = Lock._holder, []
+
+    def looks(self):
+        found = look(self)
+        if self is slow and self.path.with_name("lock.turn").exists():
+            monkeypatch.setattr(Lock, "_holder", look)
+            with pytest.raises(LockedError, match="could not be taken"):
+                other.__enter__()
+        return found
+
+    monkeypatch.setattr(Lock, "_holder", looks)
+    monkeypatch.setattr(module.time, "sleep", waits.append)
+    with slow:
+        assert waits, "it waited for its turn"
+        assert holds(slow)
+    assert own_files(tmp_path) == []
+
+
+def test_turn_that_a_killed_one_left_is_no_obstacle_after_a_while(tmp_path, monkeypatch):
+    put(tmp_path, holder(pid=dead_process()))
+    turn = tmp_path / ".anipipe" / "lock.turn"
+    turn.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(module.time, "sleep", lambda seconds: None)
+        with pytest.raises(LockedError, match="try again"), Lock(tmp_path):
+            pass
+    assert turn.exists(), "its owner may be at work"
+    when = time.time() - 2 * module.HEARTBEAT
+    os.utime(turn, (when, when))
+    with Lock(tmp_path) as lock:
+        assert holds(lock)
+
+
+def test_turn_is_given_back_when_there_was_nothing_to_remove_or_it_could_not_be(tmp_path, monkeypatch):
+    lock = Lock(tmp_path)
+    dead = holder(pid=dead_process())
+    put(tmp_path, holder(token="other"))
+    lock._remove(dead)
+    assert json.loads(lock.path.read_text())["token"] == "other"
+    put(tmp_path, dead)
+    unlink = Path.unlink
+
+    def refuse(self, missing_ok=False):
+        if self.name == "lock":
+            raise PermissionError(13, "Permission denied", str(self))
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(PermissionError):
+        lock._remove(dead)
+    monkeypatch.undo()
+    assert own_files(tmp_path) == ["lock"]
+    lock._remove(dead)
+    assert own_files(tmp_path) == []
+
+
+def test_lock_that_cannot_be_taken_without_end_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(Lock, "_create", lambda self: False)
+    with pytest.raises(LockedError, match="try again"), Lock(tmp_path):
+        pass
 
 
 RACER = """
@@ -251,9 +336,10 @@ for index in range(rounds):
     until(root / "go")
     try:
         with Lock(root) as lock:
-            (root / f"got-{me}").write_text(str(lock.took_over))
+            (root / f"got-{me}").write_text(lock.token)
             until(root / "stop")
             lock.check()
+            assert f'"{lock.token}"' in lock.path.read_text()
             (root / f"kept-{me}").touch()
     except LockedError as error:
         (root / f"refused-{me}").write_text(str(error))
@@ -289,8 +375,6 @@ def test_of_many_that_race_for_a_dead_lock_exactly_one_gets_it(tmp_path):
         got = list(root.glob("got-*"))
         assert len(got) == 1, index
         assert len(list(root.glob("kept-*"))) == 1, "the one who got it was not disturbed"
-        if index % 3 == 0:
-            assert got[0].read_text() == "False", "there was nobody to take over from"
         assert own_files(root) == []
 
 

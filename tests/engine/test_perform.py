@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import warnings
@@ -40,6 +41,55 @@ def test_made_output_waits_beside_its_target(tmp_path):
     assert len(digest) == 32
     assert not (tmp_path / target).exists()
     assert made.notes == {"letters": 8} and made.seconds > 0
+
+
+def test_jobs_of_one_worker_in_one_folder_do_not_share_a_temporary(tmp_path):
+    """One may still wait for its commit while the next one writes."""
+    (tmp_path / "in.txt").write_text("alpha")
+    (tmp_path / "in2.txt").write_text("beta")
+    one = perform(task(tmp_path))
+    two = perform(
+        task(
+            tmp_path,
+            inputs=(Input("text", SOURCE, ("in2.txt",), {}),),
+            outputs=((UPPER, "deep/er/out2.txt"),),
+        )
+    )
+    assert one.outputs["deep/er/out.txt"][0].read_text() == "<ALPHA>\n" + END
+    assert two.outputs["deep/er/out2.txt"][0].read_text() == "<BETA>\n" + END
+
+
+def test_outputs_of_one_job_do_not_share_a_temporary(tmp_path):
+    (tmp_path / "in.txt").write_text("abcd" + END)
+    made = perform(
+        task(
+            tmp_path,
+            stage=SPLIT_STAGE,
+            inputs=(Input("text", textline.JOINED, ("in.txt",), {}),),
+            outputs=((textline.HEAD, "head.txt"), (textline.TAIL, "tail.txt")),
+            options=None,
+        )
+    )
+    assert [made.outputs[name][0].read_text() for name in ("head.txt", "tail.txt")] == [
+        *("ab\n" + END, "cd" + END),
+    ]
+
+
+@pytest.mark.parametrize("described", [{"x": object()}, {"x": {1, 2}}, {(1, 2): 3}, 5])
+def test_description_that_is_no_json_fails_the_job_and_leaves_nothing(tmp_path, described):
+    (tmp_path / "in.txt").write_text("alpha")
+    artifact = dataclasses.replace(UPPER, describe=lambda text: described)
+    failed = perform(task(tmp_path, outputs=((artifact, "out.txt"),)))
+    assert isinstance(failed, Failed) and "TypeError" in failed.message
+    assert list(tmp_path.rglob(".anipipe-*")) == []
+
+
+def test_nothing_written_is_a_failure(tmp_path):
+    (tmp_path / "in.txt").write_text("alpha")
+    artifact = dataclasses.replace(UPPER, write=lambda text, path: path.touch())
+    failed = perform(task(tmp_path, outputs=((artifact, "out.txt"),)))
+    assert isinstance(failed, Failed) and "ValueError: upper was written with nothing in it" in failed.message
+    assert list(tmp_path.rglob(".anipipe-*")) == []
 
 
 def test_failure_is_returned_and_leaves_nothing(tmp_path):

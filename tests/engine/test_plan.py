@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import time
 
 import pytest
 
@@ -176,7 +178,7 @@ def test_optional_input_is_used_once_it_is_there(lab):
 
 
 def test_missing_input_says_what_to_do(lab):
-    lab.put("a/source/one.txt", "")
+    lab.lose("a", "one")
     plan = lab.look()
     assert plan.state(job(plan, "upper a/one")) is State.BLOCKED
     (reason,) = reasons(plan, "upper a/one")
@@ -213,16 +215,26 @@ def test_fan_in_without_anything_is_blocked(lab):
 
 
 def test_fan_in_lists_a_source_that_is_missing(lab):
-    """An empty file is a missing one: a table without it has to say so."""
+    tally = textline.made("tally", "whole", "tables/tally.txt")
+    lab.stages.append(
+        Stage("tally", "whole", textline.run_count, tally, {"parts": each(SOURCE)}, fan_in=True)
+    )
+    lab.lose("a", "one")
+    done = lab.run(only=["tally"])
+    assert lab.text("tables/tally.txt").endswith("3 groups\n" + textline.END)
+    assert len(done.outcome.left_out) == 1
+    assert "a/one" in done.outcome.left_out[0]
+
+
+def test_fan_in_reads_a_source_that_is_empty(lab):
+    """A table must not silently be without a file that is there: whether it is any good, its reader says."""
     tally = textline.made("tally", "whole", "tables/tally.txt")
     lab.stages.append(
         Stage("tally", "whole", textline.run_count, tally, {"parts": each(SOURCE)}, fan_in=True)
     )
     lab.put("a/source/one.txt", "")
-    done = lab.run(only=["tally"])
-    assert lab.text("tables/tally.txt").endswith("3 groups\n" + textline.END)
-    assert len(done.outcome.left_out) == 1
-    assert "a/one" in done.outcome.left_out[0]
+    assert lab.run(only=["tally"]).outcome.left_out == []
+    assert lab.text("tables/tally.txt") == "beta\ngamma\ndelta ü\n4 groups\n" + textline.END
 
 
 def test_no_job_for_a_fan_in_of_nothing(tmp_path):
@@ -304,6 +316,63 @@ def test_force_does_not_reach_beyond_what_is_selected(lab):
     assert plan.state(job(plan, "upper a/one")) is State.FRESH, "it will not be made again"
     assert plan.verdicts[job(plan, "join a")].stale_inputs == []
     assert lab.run(only=["join"], force=["a"]).made == {"join a"}
+
+
+def test_status_takes_what_failed_as_not_coming(lab):
+    lab.put("a/source/one.txt", "FAIL")
+    lab.run()
+    states = lab.states(retrying=False)
+    assert states["upper a/one"] is State.FAILED
+    assert {label for label, state in states.items() if state is State.BLOCKED} == {
+        *("join a", "split a", "part a"),
+    }
+    assert states["count"] is State.FRESH, "it is without that part already"
+    plan = lab.look(retrying=False)
+    assert reasons(plan, "join a") == ("upper a/one failed",)
+    assert plan.verdicts[job(plan, "count")].situation.left_out == ["part a: blocked"]
+    assert job(plan, "count") not in plan.ahead() and job(plan, "upper a/one") in plan.ahead()
+
+
+def test_look_ahead_of_a_run_takes_what_failed_as_coming(lab):
+    lab.put("a/source/one.txt", "FAIL")
+    lab.run()
+    states = lab.states()
+    assert states["upper a/one"] is State.FAILED
+    assert {states[label] for label in ("join a", "split a", "part a")} == {State.STALE}
+    assert State.BLOCKED not in states.values()
+    lab.put("a/source/one.txt", "alpha\n")
+    assert {label for label, state in lab.states().items() if state.to_do or state is State.PENDING} == {
+        *("upper a/one", "join a", "split a", "part a", "count"),
+    }
+
+
+def test_status_takes_what_is_stale_as_coming(lab):
+    lab.run()
+    lab.put("a/source/one.txt", "other")
+    assert lab.states(retrying=False) == lab.states()
+    assert lab.states()["join a"] is State.PENDING
+
+
+def test_paths_are_all_that_is_read_or_written(lab):
+    lab.put("a/note.txt", "a note")
+    sources = {*("a/source/one.txt", "a/source/two.txt", "b/source/one.txt", "b/source/three.txt")}
+    uppers = {path.replace("source", "upper") for path in sources}
+    groups = {f"{group}/{name}.txt" for group in "ab" for name in ("joined", "head", "tail")}
+    tables = {"tables/parts/a.txt", "tables/parts/b.txt", "tables/count.txt"}
+    assert lab.look().paths() == {*sources, *uppers, *groups, *tables, "a/note.txt"}
+
+
+def test_notes_of_what_no_job_mentions_any_more_are_dropped(lab):
+    lab.run()
+    time.sleep(0.05)
+    lab.run()
+    noted = json.loads(lab.path(".anipipe/stats.json").read_text(encoding="utf-8"))["files"]
+    assert set(noted) == lab.look().paths()
+    lab.stages = [UPPER_STAGE]
+    lab.run()
+    noted = json.loads(lab.path(".anipipe/stats.json").read_text(encoding="utf-8"))["files"]
+    assert set(noted) == lab.look().paths()
+    assert "a/joined.txt" not in noted
 
 
 def test_counts(lab):

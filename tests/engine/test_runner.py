@@ -11,11 +11,25 @@ import pytest
 
 from anipipe.engine import digest
 from anipipe.engine.digest import Disk
-from anipipe.engine.freshness import State
+from anipipe.engine.freshness import PENDING, State
+from anipipe.engine.plan import Plan
 from anipipe.engine.records import Records
 from anipipe.errors import LockedError
 
-from .textline import DEFAULTS, END, HEAD, SHOUTED, TAIL, UPPER, UPPER_STAGE, Watcher, job, reasons
+from .textline import (
+    DEFAULTS,
+    END,
+    HEAD,
+    SHOUTED,
+    SOURCE,
+    TAIL,
+    UPPER,
+    UPPER_STAGE,
+    Watcher,
+    job,
+    read_text,
+    reasons,
+)
 
 
 def claims(lab, label):
@@ -113,6 +127,57 @@ def test_what_is_missing_is_made_also_where_the_change_before_it_came_to_nothing
     assert lab.run().made == set()
 
 
+def test_verdict_of_the_look_ahead_never_stands_where_inputs_were_to_be_made_again(lab, monkeypatch):
+    """Also not where the job before it turned out to have nothing to do."""
+    lab.run()
+    lab.put("a/source/one.txt", "ALPHA\n")
+    lab.replace("part", version=2)
+    done = lab.run()
+    assert done.made == {"upper a/one", "part a", "part b"}
+    assert set(done.watcher.states.values()) == {State.FRESH}, "nothing is left pending"
+    for one, examined in done.plan.verdicts.items():
+        assert PENDING not in examined.situation.facts.values(), one.label
+    for file in lab.root.rglob("records.jsonl"):
+        assert "PENDING" not in file.read_text(encoding="utf-8")
+
+
+def test_each_job_is_looked_at_once_where_nothing_changed_and_twice_where_it_may_have(lab, monkeypatch):
+    lab.run()
+    looked: list[str] = []
+    original = Plan.examine
+    monkeypatch.setattr(Plan, "examine", lambda plan, one: looked.append(one.label) or original(plan, one))
+    lab.run()
+    assert sorted(looked) == sorted(lab.states())
+    lab.put("a/source/one.txt", "other")
+    looked.clear()
+    lab.run()
+    twice = {label for label in looked if looked.count(label) == 2}
+    assert twice == DOWN_A
+    assert len(looked) == 11 + len(twice)
+
+
+def test_verdict_of_the_look_ahead_never_stands_where_the_job_before_it_came_out_otherwise(lab):
+    """A text of two is gone, so that the join of both was archived; now that the other one fails, what
+    rests on the join is not current any more."""
+    lab.run()
+    lab.path("a/source/two.txt").unlink()
+    lab.path("a/upper/two.txt").unlink()
+    lab.put("a/source/one.txt", "FAIL")
+    assert lab.states()["join a"] is State.ARCHIVED
+    assert lab.states()["split a"] is lab.states()["part a"] is State.FRESH
+    done = lab.run()
+    assert {done.state(label) for label in ("join a", "split a", "part a")} == {State.BLOCKED}
+    assert done.outcome.withdrawn == ["tables/parts/a.txt"]
+
+
+def test_what_rests_on_a_failure_is_not_judged_by_the_look_ahead(lab):
+    lab.run()
+    lab.put("a/source/one.txt", "FAIL")
+    done = lab.run()
+    assert {done.state(label) for label in ("join a", "split a", "part a")} == {State.BLOCKED}
+    assert "upper a/one failed" in done.why("join a") and "join a is blocked" in done.why("split a")
+
+
 def test_moved_or_copied_experiment_recomputes_nothing(lab):
     lab.run()
     shutil.copytree(lab.root, lab.root.parent / "copy")
@@ -154,15 +219,17 @@ def test_a_trial_is_finished_before_the_next_one_is_opened(lab):
     assert order.index("split a") < order.index("upper b/three")
 
 
-def test_empty_output_is_a_failure_or_stays_fresh(lab):
+def test_empty_output_is_a_failure(lab):
     """An empty file counts as missing, so that a job that writes one cannot be called done."""
     lab.replace("shout", run=make_nothing)
     lab.settings["shout"] = True
     bare = dataclasses.replace(SHOUTED, write=write_bare, read=None)
     lab.replace("shout", writes=bare)
-    first = lab.run(only=["upper", "shout"])
-    second = lab.run(only=["upper", "shout"])
-    assert first.failed or not second.made
+    done = lab.run(only=["upper", "shout"])
+    assert done.made == UPPERS
+    assert done.failed == {label.replace("upper", "shout") for label in UPPERS}
+    assert "ValueError: shouted was written with nothing in it" in done.why("shout a/one")
+    assert not list(lab.path("a/shouted").iterdir())
 
 
 def make_nothing(text, options):
@@ -237,15 +304,49 @@ def test_notices_are_kept_and_told(lab):
 
 
 def test_missing_input_blocks(lab):
-    lab.put("a/source/one.txt", "")
+    lab.lose("a", "one")
     done = lab.run()
     assert done.blocked == {"upper a/one", "join a", "split a", "part a"}
     assert done.failed == set()
 
 
+def test_empty_input_fails_in_its_reader_by_name(lab):
+    """It is there, and its owner believes that it holds something."""
+    lab.put("a/upper/one.txt", "<ALPHA>\n" + END)
+    lab.replace("upper", reads={"text": dataclasses.replace(SOURCE, read=read_text)})
+    for path in ("a/source/two.txt", "b/source/one.txt", "b/source/three.txt"):
+        lab.put(path, "text\n" + END)
+    lab.put("a/source/two.txt", "")
+    done = lab.run()
+    assert done.failed == {"upper a/two"} and done.blocked == {"join a", "split a", "part a"}
+    assert "a/source/two.txt" in done.why("upper a/two")
+    lab.put("a/source/two.txt", "text\n" + END)
+    assert "upper a/two" in lab.run().made
+
+
+@pytest.mark.parametrize("where", ["before", "meanwhile"])
+def test_empty_output_is_nobodys_work(lab, hooks, where):
+    """It is what a crashed program leaves."""
+    lab.put("a/upper/one.txt", "")
+    if where == "before":
+        lab.put("a/joined.txt", "")
+    else:
+        hooks["join"] = lambda: (hooks.clear(), lab.put("a/joined.txt", ""))
+    done = lab.run()
+    assert len(done.made) == 11
+    assert lab.text("a/joined.txt") == "<ALPHA>+<BETA>\n" + END
+
+
+def test_input_that_is_emptied_while_its_job_runs_fails_it(lab, hooks):
+    hooks["upper"] = lambda: (hooks.clear(), lab.put("a/source/one.txt", ""))
+    done = lab.run()
+    assert done.failed == {"upper a/one"}
+    assert not lab.path("a/upper/one.txt").exists()
+
+
 def test_name_that_is_too_long_fails_its_job_only(lab):
     """A pattern with a prefix or a longer suffix can push a name over the file system's limit."""
-    long = dataclasses.replace(UPPER, pattern="{folder}upper/" + "long" * 57 + "{item}.txt")
+    long = dataclasses.replace(UPPER, pattern="{folder}other/" + "long" * 57 + "{item}.txt")
     lab.stages = [dataclasses.replace(UPPER_STAGE, writes=long)]
     lab.put("c/source/" + "x" * 30 + ".txt", "text")
     for _ in range(2):  # the second time, the folder is there
@@ -336,7 +437,20 @@ def test_description_that_cannot_be_recorded_fails_its_job_only(lab):
     lab.replace("split", writes=(dataclasses.replace(HEAD, describe=describe_badly), TAIL))
     done = lab.run()
     assert done.failed == {"split a", "split b"}
+    assert "TypeError" in done.why("split a")
     assert lab.leftovers() == []
+    assert not lab.path("a/head.txt").exists() and not lab.path("a/tail.txt").exists()
+
+
+def test_description_is_the_same_at_once_and_from_the_record(lab):
+    lab.replace("split", writes=(dataclasses.replace(HEAD, describe=describe_loosely), TAIL))
+    done = lab.run()
+    assert done.plan.claims(job(done.plan, "split a")).notes == claims(lab, "split a").notes
+    assert claims(lab, "split a").notes == {"pair": [1, 2], "1": "one", "letters": 8}
+
+
+def describe_loosely(text):
+    return {"pair": (1, 2), 1: "one"}
 
 
 def describe_badly(text):
@@ -362,6 +476,38 @@ def test_given_output_is_used_and_never_replaced(lab):
     assert "upper a/one" in done.made
     assert lab.text("a/upper/one.txt") == "<OTHER?>\n" + END
     assert set(lab.states().values()) == {State.FRESH}
+
+
+def test_given_output_that_its_owner_replaces_is_seen_anew(lab):
+    """They made it again from what is there now: no conflict, until that changes once more."""
+    lab.put("a/upper/one.txt", "mine\n" + END)
+    lab.run()
+    lab.put("a/source/one.txt", "other")
+    lab.put("a/upper/one.txt", "mine, too\n" + END)
+    assert lab.states()["upper a/one"] is State.GIVEN
+    done = lab.run()
+    assert done.state("upper a/one") is State.GIVEN and done.made == DOWN_A
+    given = claims(lab, "upper a/one").given
+    digest = done.plan.disk.digest
+    assert given["out:a/upper/one.txt"] == digest("a/upper/one.txt")
+    assert given["in:a/source/one.txt"] == digest("a/source/one.txt")
+    lab.put("a/source/one.txt", "third")
+    done = lab.run()
+    assert done.state("upper a/one") is State.CONFLICT and "a/source/one.txt changed" in done.why(
+        "upper a/one"
+    )
+    assert claims(lab, "upper a/one").given == given, "a conflict lasts until its owner does something"
+    assert lab.run().state("upper a/one") is State.CONFLICT
+    lab.put("a/source/one.txt", "other")
+    assert lab.run().state("upper a/one") is State.GIVEN
+
+
+def test_given_output_is_recorded_once(lab):
+    lab.put("a/upper/one.txt", "mine\n" + END)
+    lab.run()
+    before = lab.path("a/.anipipe/records.jsonl").read_bytes()
+    lab.run()
+    assert lab.path("a/.anipipe/records.jsonl").read_bytes() == before
 
 
 def test_given_output_that_is_deleted_is_made(lab):
@@ -495,6 +641,17 @@ def test_part_of_a_blocked_job_is_taken_out_and_comes_back(lab, text):
     assert set(lab.states().values()) == {State.FRESH}
 
 
+def test_part_is_taken_out_also_where_what_lies_between_was_deleted(lab):
+    """Its source is there, and has changed: what was made of it before is out of date, and not archived."""
+    lab.run()
+    lab.put("a/source/one.txt", "FAIL")
+    lab.path("a/joined.txt").unlink()
+    done = lab.run()
+    assert done.state("part a") is State.BLOCKED
+    assert done.outcome.withdrawn == ["tables/parts/a.txt"]
+    assert lab.text("tables/count.txt").endswith("1 groups\n" + END)
+
+
 def test_part_whose_own_job_fails_is_taken_out(lab):
     lab.run()
     lab.put("b/source/one.txt", "partless")
@@ -574,7 +731,8 @@ def test_part_that_cannot_be_removed_is_still_ours(lab, monkeypatch):
     monkeypatch.setattr(Path, "unlink", refuse)
     lab.run()
     monkeypatch.undo()
-    assert lab.states()["part a"] is State.BLOCKED
+    assert lab.states(retrying=False)["part a"] is State.BLOCKED
+    assert claims(lab, "part a").done is not None
     lab.put("a/source/one.txt", "other")
     assert {"part a", "count"} <= lab.run().made
     assert lab.text("tables/count.txt").startswith("a: <OTHER>+<BETA>")
@@ -664,10 +822,31 @@ def test_run_whose_lock_is_taken_away_writes_nothing_more(lab, hooks):
     assert lab.path(".anipipe/lock").exists(), "it is the thief's"
 
 
+def test_run_whose_lock_is_taken_away_leaves_alone_what_the_thief_is_at(lab, hooks):
+    """A machine that slept wakes up to find that another one has gone on with its work."""
+
+    def steal():
+        hooks.clear()
+        lab.path(".anipipe/lock").write_text('{"token": "thief", "host": "elsewhere"}')
+        lab.put("a/upper/.anipipe-thief-0123456789ab.txt", "half of")
+
+    hooks["join"] = steal
+    with pytest.raises(LockedError, match="taken away"):
+        lab.run()
+    assert lab.leftovers() == [
+        ".anipipe/lock",
+        ".anipipe/unfinished",
+        "a/upper/.anipipe-thief-0123456789ab.txt",
+    ]
+
+
 def test_run_whose_lock_is_taken_away_leaves_nothing_unfinished(lab, hooks):
     hooks["join"] = lab.path(".anipipe/lock").unlink
     with pytest.raises(LockedError):
         lab.run()
+    assert list(lab.root.rglob(".anipipe-*")) == []
+    hooks.clear()
+    lab.run()
     assert lab.leftovers() == []
 
 

@@ -42,7 +42,7 @@ from anipipe.engine.plan import Job, Plan
 from anipipe.engine.records import Records
 from anipipe.engine.runner import Outcome, Runner
 from anipipe.engine.sweeping import Sweeper
-from anipipe.errors import DataError, Notice
+from anipipe.errors import DataError, LockedError, Notice
 
 #: Last line of every output, so that one that was cut short can be told.
 END = "#end\n"
@@ -81,6 +81,8 @@ def write_text(text: str, path: Path) -> None:
         call_hook("write")
         if "DIE-WRITING" in text:
             os.kill(os.getpid(), signal.SIGKILL)
+        if "LINGER" in text:
+            time.sleep(60)
         file.write(whole[len(whole) // 2 :])
 
 
@@ -270,6 +272,8 @@ class Lab:
         self.root = root
         self.stages = list(stages)
         self.settings: dict[str, Any] = dict(DEFAULTS)
+        #: Items, as GROUP/ITEM, that there are though none of their files is there.
+        self.listed: set[str] = set()
         self.plan: Plan | None = None
 
     def replace(self, name: str, **changes: Any) -> None:
@@ -293,6 +297,11 @@ class Lab:
             os.utime(path, ns=(before + 1_000_000, before + 1_000_000))
         return path
 
+    def lose(self, group: str, item: str) -> None:
+        """Delete a source that is still known of."""
+        self.path(f"{group}/source/{item}.txt").unlink()
+        self.listed.add(f"{group}/{item}")
+
     def units(self) -> list[Unit]:
         settings = dict(self.settings)
         items: list[Unit] = []
@@ -301,6 +310,7 @@ class Lab:
             group = folder.name
             names = {"folder": f"{group}/", "group": group}
             found = {p.stem for kind in ("source", "upper") for p in (folder / kind).glob("[!.]*.txt")}
+            found |= {name.partition("/")[2] for name in self.listed if name.startswith(f"{group}/")}
             own = [
                 Unit(
                     "item",
@@ -322,18 +332,20 @@ class Lab:
         whole = Unit("whole", "", "", "", "", {}, settings, related={"group": groups, "item": items})
         return [*items, *groups, whole]
 
-    def look(self, *, only: Iterable[str] | None = None, force: Sequence[str] = ()) -> Plan:
+    def look(
+        self, *, only: Iterable[str] | None = None, force: Sequence[str] = (), retrying: bool = True
+    ) -> Plan:
         """Plan, and give every job its verdict, without a run; ``only`` names the selected stages."""
         disk = Disk(self.root, self.root / ".anipipe" / "stats.json")
         plan = Plan(Registry(self.stages), self.units(), disk, Records(self.root))
         if only is not None:
             plan.select([plan.registry[name] for name in only])
         plan.force(force)
-        plan.examine_all()
+        plan.examine_all(retrying=retrying)
         return plan
 
-    def states(self, *, only: Iterable[str] | None = None) -> dict[str, State]:
-        plan = self.look(only=only)
+    def states(self, *, only: Iterable[str] | None = None, retrying: bool = True) -> dict[str, State]:
+        plan = self.look(only=only, retrying=retrying)
         return {job.label: plan.state(job) for job in plan.jobs}
 
     def run(
@@ -357,13 +369,17 @@ class Lab:
             plan.examine_all()
             plan.records.compact()
             runner = Runner(plan, executor, lock, watcher)
-            finished = False
+            finished = lost = False
             try:
                 runner.run()
                 finished = True
+            except LockedError:
+                lost = True
+                raise
             finally:
                 executor.close(kill=not finished)
-                sweeper.end(clean=finished and not runner.workers_died)
+                if not lost:
+                    sweeper.end(clean=finished and not runner.workers_died)
                 disk.prune(plan.paths())
                 disk.save()
         return Done(plan, runner.outcome, watcher, runner.workers_died)
