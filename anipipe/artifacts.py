@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anipipe.engine.declare import Artifact, Json, Names
-from anipipe.errors import DataError
 from anipipe.formats.calibrations import read_calibration
 from anipipe.formats.importing import import_pose
 from anipipe.formats.poses2d import Pose2D, read_pose_2d, write_pose_2d
@@ -73,11 +72,6 @@ def _read_part(paths: Sequence[Path], names: Names) -> Path:
     return paths[0]
 
 
-def _read_csv(paths: Sequence[Path], names: Names) -> None:
-    if not paths[0].read_bytes().endswith(b"\n"):
-        raise DataError(f"{paths[0]}: ends in the middle of a line")
-
-
 #: Columns that say where a row comes from: after all others, in Anipose's order.
 _LAST = ("fnum", *(f"folder_{level}" for level in range(1, 100)), "filename", "project")
 
@@ -90,24 +84,11 @@ def _write_csv_2d(parts: Iterable[Path], path: Path) -> None:
     write_csv_from_parts(parts, path, last=_LAST, two_header_rows=True)
 
 
-#: Last line of a resolved configuration, so that one that was cut short can be told.
-END_OF_CONFIG = "# end of the resolved configuration\n"
-
-
 def _write_text(text: str, path: Path) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _read_config(paths: Sequence[Path], names: Names) -> str:
-    text = paths[0].read_text(encoding="utf-8")
-    if not text.endswith(END_OF_CONFIG):
-        raise DataError(f"{paths[0]}: ends too early")
-    return text
-
-
-RESOLVED_CONFIG = Artifact(
-    "config", "session", "{session}config/config.toml", read=_read_config, write=_write_text
-)
+RESOLVED_CONFIG = Artifact("config", "session", "{session}config/config.toml", write=_write_text, text=True)
 PREDICTIONS = Artifact(
     "prediction",
     "video",
@@ -137,9 +118,17 @@ POSE_3D = Artifact(
     "{session}{pose_3d}/{trial}.csv",
     read=_read_pose_3d,
     write=write_pose_3d,
+    text=True,
     describe=_describe_pose_3d,
 )
-ANGLES = Artifact("angles", "trial", "{session}{angles}/{trial}.csv", read=_read_angles, write=write_angles)
+ANGLES = Artifact(
+    "angles",
+    "trial",
+    "{session}{angles}/{trial}.csv",
+    read=_read_angles,
+    write=write_angles,
+    text=True,
+)
 
 
 def _part(table: str) -> Artifact:
@@ -161,8 +150,8 @@ TABLE_CSV = {
         f"{table} table",
         "experiment",
         f"{{summaries}}/{table}.csv",
-        read=_read_csv,
         write=_write_csv_2d if table == "pose_2d" else _write_csv,
+        text=True,
         collected=True,
     )
     for table in TABLES

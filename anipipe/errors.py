@@ -4,7 +4,8 @@
 
     AnipipeError            something a user can mend; the message says what and how
     ├── UsageError          wrong path or command line                    (exit status 2)
-    │   └── ConfigError     wrong configuration: file, key, value         (exit status 2)
+    │   ├── ConfigError     wrong configuration: file, key, value         (exit status 2)
+    │   └── NotHereError    something named that this experiment has not  (exit status 2)
     ├── DataError           a file that cannot be read or does not fit    (fails one job, exit status 1)
     └── LockedError         another run holds the experiment              (exit status 75)
 
@@ -30,6 +31,10 @@ class UsageError(AnipipeError):
 
 class ConfigError(UsageError):
     """A configuration that cannot be used; the message names file, key and value."""
+
+
+class NotHereError(UsageError):
+    """A session or an output that was named, and that this experiment has not; another may have it."""
 
 
 class DataError(AnipipeError):

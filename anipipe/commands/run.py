@@ -20,6 +20,7 @@ from anipipe.engine.plan import Job, Plan
 from anipipe.engine.runner import Observer, Outcome, Runner
 from anipipe.engine.sweeping import Sweeper
 from anipipe.errors import LockedError, UsageError
+from anipipe.project import inside
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,11 @@ def prepare(root: Path, parts: Sequence[Path], request: Request, registry: Regis
     folders = [*parts, *(experiment.root / session for session in request.only)]
     if folders:
         units = [*experiment.below(folders), *experiment.of("experiment")]
-        opened.restrict([_inside(experiment.root, folder) for folder in folders])
+        opened.restrict([inside(experiment.root, folder) for folder in folders])
         plan.select(request.stages, units=units)
     else:
         plan.select(request.stages)
-    plan.force([_inside(experiment.root, path) for path in request.force])
+    plan.force([inside(experiment.root, path) for path in request.force])
     return opened
 
 
@@ -198,16 +199,6 @@ def _locked(root: Path) -> Iterator[Lock]:
         yield lock
     finally:
         lock.__exit__(None, None, None)
-
-
-def _inside(root: Path, path: Path) -> str:
-    """Return a path relative to the experiment; a relative one may be meant from here or from there."""
-    for candidate in (path, root / path):
-        absolute = Path(os.path.abspath(candidate))  # noqa: PTH100 - links are to stay as the user wrote them
-        if absolute.is_relative_to(root) and (absolute.exists() or candidate != path):
-            relative = absolute.relative_to(root).as_posix()
-            return "" if relative == "." else relative
-    raise UsageError(f"{path}: lies outside the experiment {root}")
 
 
 class _Both:

@@ -79,6 +79,9 @@ class Artifact:
         What to tell a user when it is missing: where it should be, or what to do.
     sampled : bool
         Large files are digested by size and sampled blocks instead of whole (videos).
+    text : bool
+        Text that people edit. One that is shorter than it was made may be edited as well as cut short,
+        which reading it cannot tell; other files that are cut short cannot be read.
     collected : bool
         Part of a collection that others read as a whole (one table in many files): it is taken
         out again when it cannot be kept current.
@@ -92,6 +95,7 @@ class Artifact:
     describe: Callable[[Any], dict[str, Json]] | None = None
     absent: str = ""
     sampled: bool = False
+    text: bool = False
     collected: bool = False
 
     def paths(self, unit: Unit) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Container
 from pathlib import Path
+from typing import BinaryIO
 
 #: Digest of an empty file: as an output it is what a crash leaves behind, and holds nobody's work.
 EMPTY = "empty"
@@ -22,6 +23,8 @@ SAMPLED_ABOVE = 64 * 2**20
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _SAMPLES = 32
 _BLOCK = 2**20
+_PREFIXES = 32
+_PREFIX_BYTES = 3
 
 
 def digest_file(path: str | Path, *, sampled: bool = False) -> str:
@@ -37,20 +40,79 @@ def digest_file(path: str | Path, *, sampled: bool = False) -> str:
     Returns
     -------
     str
-        BLAKE2b of 128 bits in hex; sampled digests start with ``~``.
+        BLAKE2b of 128 bits in hex, a dot, and the size in bytes; sampled digests start with ``~``.
     """
     digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - called for every file of a lab: the cheapest way
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - for every file of a lab: the cheapest way
         size = os.fstat(file.fileno()).st_size
         if sampled and size > SAMPLED_ABOVE:
-            digest.update(str(size).encode())
             for index in range(_SAMPLES):
                 file.seek((size - _BLOCK) * index // (_SAMPLES - 1))
                 digest.update(file.read(_BLOCK))
-            return "~" + digest.hexdigest()
+            return f"~{digest.hexdigest()}.{size}"
+        size = 0
         while block := file.read(_BLOCK):
             digest.update(block)
-    return digest.hexdigest()
+            size += len(block)
+    return f"{digest.hexdigest()}.{size}"
+
+
+def size_in(digest: str) -> int:
+    """Return the size in bytes that a digest was taken of; 0 if it was taken of nothing."""
+    size = digest.rpartition(".")[2]
+    return int(size) if size.isdecimal() else 0
+
+
+def prefix_digests(path: Path) -> str:
+    """Return short digests of a file's first 1/32, 2/32, … of its length, one after another in hex.
+
+    With them a file that was cut short can be told from one that was edited, without the file.
+    """
+    size = path.stat().st_size
+    digest, found = hashlib.blake2b(digest_size=_PREFIX_BYTES), []
+    with path.open("rb") as file:
+        for index in range(1, _PREFIXES):
+            _feed(digest, file, size * index // _PREFIXES)
+            found.append(digest.hexdigest())
+    return "".join(found)
+
+
+def count_of(prefixes: str) -> int:
+    """Return how many prefixes :func:`prefix_digests` tells of."""
+    return len(prefixes) // (2 * _PREFIX_BYTES)
+
+
+def known_prefixes(path: Path, size: int, prefixes: str) -> tuple[int, int]:
+    """Compare a file with the prefixes of one that had ``size`` bytes.
+
+    Returns
+    -------
+    agreeing, reached : int
+        How many of the prefixes the file begins with, and how many it is long enough for.
+    """
+    now, width = path.stat().st_size, 2 * _PREFIX_BYTES
+    reached = [index for index in range(1, _PREFIXES) if size * index // _PREFIXES <= now]
+    digest = hashlib.blake2b(digest_size=_PREFIX_BYTES)
+    with path.open("rb") as file:
+        for count, index in enumerate(reached):
+            _feed(digest, file, size * index // _PREFIXES)
+            if digest.hexdigest() != prefixes[width * count : width * (count + 1)]:
+                return count, len(reached)
+    return len(reached), len(reached)
+
+
+def _feed(digest: hashlib.blake2b, file: BinaryIO, end: int) -> None:
+    while (left := end - file.tell()) > 0 and (block := file.read(min(left, _BLOCK))):
+        digest.update(block)
+
+
+def begins(path: Path, whole: Path) -> bool:
+    """Say whether a file holds just the beginning of another one, as if it had been cut short."""
+    with path.open("rb") as part, whole.open("rb") as file:
+        while block := part.read(_BLOCK):
+            if file.read(len(block)) != block:
+                return False
+    return True
 
 
 class Disk:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from anipipe.engine.digest import size_in
 from anipipe.engine.records import Claims, Facts
 
 
@@ -56,6 +57,14 @@ MEANINGS: Mapping[State, str] = {
 }
 
 
+class Damage(enum.Enum):
+    """What happened to an output that is shorter than it was made."""
+
+    NONE = "somebody's work"
+    TORN = "cut short"
+    UNSURE = "one of both"
+
+
 class _Pending:
     def __repr__(self) -> str:
         return "PENDING"
@@ -92,10 +101,15 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The state of a job and every reason for it, in words."""
+    """The state of a job and every reason for it, in words.
+
+    ``compare`` names outputs that were either cut short or edited: if they do not begin what is made anew,
+    they were edited, and are kept.
+    """
 
     state: State
     reasons: tuple[str, ...] = ()
+    compare: tuple[str, ...] = ()
 
 
 def differences(then: Facts, now: Facts, introduced: Mapping[str, Any]) -> list[str]:
@@ -145,7 +159,7 @@ def judge(
     strict: bool = True,
     forced: bool = False,
     exists: Callable[[str], bool],
-    readable: Callable[[str], bool],
+    damage: Callable[[str], Damage],
 ) -> Verdict:
     """Decide what state a job is in, and say why.
 
@@ -161,50 +175,66 @@ def judge(
         The job needs all its inputs (no fan-in), so that one that vanished means its output is archived.
     forced : bool
         The user asked for it by name: given, edited and archived outputs are no obstacle.
-    exists, readable : callable
-        Whether a path is on disk; whether an output can be read in full (asked only of outputs that
-        are not as recorded).
+    exists : callable
+        Whether a path is on disk.
+    damage : callable
+        What may have happened to an output that we made and that is shorter now.
     """
+    if forced and not situation.missing:
+        return Verdict(State.STALE, ("asked for with --force",))
+    verdict = _judge(situation, claims, introduced, strict, exists, damage)
+    if forced:
+        cannot = (f"--force cannot make it again: {text}" for text in situation.missing)
+        return Verdict(verdict.state, (*verdict.reasons, *cannot))
+    return verdict
+
+
+def _judge(
+    situation: Situation,
+    claims: Claims,
+    introduced: Mapping[str, Any],
+    strict: bool,
+    exists: Callable[[str], bool],
+    damage: Callable[[str], Damage],
+) -> Verdict:
     now, outputs = situation.facts, situation.outputs
-    if not forced and not situation.missing and _as_recorded(claims, now, outputs):
+    if not situation.missing and _as_recorded(claims, now, outputs):
         return Verdict(State.FRESH)
     present = {path: digest for path, digest in outputs.items() if digest is not None}
-    foreign, torn = _not_as_recorded(present, claims, readable)
-    if forced:
-        if situation.missing:
-            return Verdict(State.BLOCKED, tuple(situation.missing))
-        return Verdict(State.STALE, ("asked for with --force",))
+    odd = _not_as_recorded(present, claims, damage)
     record = _record_on_disk(claims, present)
+    changed = [] if record is None else differences(record, now, introduced)
+    pending = [key[3:] for key, value in now.items() if value is PENDING]
+    unsure = [path for path, what in odd.items() if what is Damage.UNSURE]
+    foreign = [path for path, what in odd.items() if what is Damage.NONE]
+    if unsure and (foreign or changed or pending or situation.missing):
+        foreign += unsure  # there is nothing to compare it with: better to keep it
     if foreign:
-        return _judge_foreign(foreign, situation, claims, record, introduced)
-    whole = record is not None and len(present) == len(outputs) and not torn
+        return _judge_foreign(foreign, situation, claims, changed, introduced)
+    whole = record is not None and len(present) == len(outputs) and not odd
     if record is not None and whole and strict and not situation.failing:
         gone = [key for key in record if key.startswith("in:") and key not in now]
         added = [key for key in now if key.startswith("in:") and key not in record]
         if gone and not added and not any(exists(key[3:]) for key in gone):
-            return Verdict(State.ARCHIVED, tuple(f"input {key[3:]} is gone" for key in gone))
+            return Verdict(State.ARCHIVED, tuple(changed))
     if situation.missing:
         return Verdict(State.BLOCKED, tuple(situation.missing))
-    reasons = [f"{path} is unreadable" for path in torn]
-    if record is None:
-        reasons += [f"{path} is not there yet" for path in outputs if path not in present]
-        reasons += [f"{path} is from an interrupted run" for path in present if path not in torn]
-    else:
-        reasons += [f"{path} was deleted" for path in outputs if path not in present]
-        reasons += [
-            f"{path} is from an interrupted run"
-            for path, digest in present.items()
-            if path not in torn and record.get(f"out:{path}") != digest
-        ]
-        reasons += differences(record, now, introduced)
+    reasons = [f"{path} was cut short" for path, what in odd.items() if what is Damage.TORN]
+    reasons += [f"{path} was cut short, or edited near its end" for path in unsure]
+    word = "is not there yet" if record is None else "was deleted"
+    reasons += [f"{path} {word}" for path in outputs if path not in present]
+    reasons += [
+        f"{path} is from an interrupted run"
+        for path, digest in present.items()
+        if path not in odd and (record is None or record.get(f"out:{path}") != digest)
+    ]
+    reasons += changed
     if reasons:
         if claims.failure is not None:
-            return Verdict(State.FAILED, (claims.failure.get("message", "failed"), *reasons))
-        return Verdict(State.STALE, tuple(reasons))
-    if any(value is PENDING for value in now.values()):
-        return Verdict(
-            State.PENDING, tuple(f"{key[3:]} is made again first" for key, v in now.items() if v is PENDING)
-        )
+            return Verdict(State.FAILED, (claims.failure.get("message", "failed"), *reasons), tuple(unsure))
+        return Verdict(State.STALE, tuple(reasons), tuple(unsure))
+    if pending:
+        return Verdict(State.PENDING, tuple(f"{path} is made again first" for path in pending))
     return Verdict(State.FRESH)
 
 
@@ -220,39 +250,38 @@ def _as_recorded(claims: Claims, now: Facts, outputs: Mapping[str, str | None]) 
 
 
 def _not_as_recorded(
-    present: Mapping[str, str], claims: Claims, readable: Callable[[str], bool]
-) -> tuple[list[str], list[str]]:
-    """Return the outputs that somebody else wrote, and those of ours that were cut short."""
-    foreign: list[str] = []
-    torn: list[str] = []
+    present: Mapping[str, str], claims: Claims, damage: Callable[[str], Damage]
+) -> dict[str, Damage]:
+    """Return the outputs that are not as any making left them, with what may have happened to them."""
+    odd = {}
     for path, digest in present.items():
         recorded = [facts[f"out:{path}"] for facts in claims.made() if f"out:{path}" in facts]
         if digest not in recorded:
-            # An unreadable file of somebody else's is theirs all the same.
-            (torn if recorded and not readable(path) else foreign).append(path)
-    return foreign, torn
+            # What is as long as it was, or longer, was not cut short; what cannot be looked at is somebody's.
+            shorter = recorded and 0 < size_in(digest) < size_in(recorded[0]) and digest not in claims.kept
+            odd[path] = damage(path) if shorter else Damage.NONE
+    return odd
 
 
 def _judge_foreign(
     foreign: list[str],
     situation: Situation,
     claims: Claims,
-    record: Facts | None,
+    changed: list[str],
     introduced: Mapping[str, Any],
 ) -> Verdict:
     edited = any(f"out:{path}" in facts for path in foreign for facts in claims.made())
-    then = record if edited else _remembered(claims, foreign, situation)
     state = State.EDITED if edited else State.GIVEN
     words = "was changed since anipipe made it" if edited else "was not made by anipipe"
     reasons = [f"{path} {words}; it is used as it is" for path in foreign]
+    then = None if edited else _remembered(claims, foreign, situation)
     if then is not None:
-        changed = [
-            text for text in differences(then, situation.facts, introduced) if not text.endswith("is gone")
-        ]
-        if changed:
-            reasons += changed
-            reasons.append(f"to make it again, and lose what it holds: --force {foreign[0]}")
-            state = State.CONFLICT
+        changed = differences(then, situation.facts, introduced)
+    changed = [text for text in changed if not text.endswith("is gone")] if edited or then is not None else []
+    if changed:
+        reasons += changed
+        reasons.append(f"to make it again, and lose what it holds: --force {foreign[0]}")
+        state = State.CONFLICT
     return Verdict(state, tuple(reasons))
 
 
@@ -280,15 +309,20 @@ def _option_changes(name: str, was: Any, now: Any) -> list[str]:
         changes = []
         for key in {**was, **now}:
             if key not in was:
-                changes.append(f"{name}.{key} = {_short(now[key])} was added")
+                changes.append(f"{_inside(name, key)} = {_short(now[key])} was added")
             elif key not in now:
-                changes.append(f"{name}.{key} was removed")
+                changes.append(f"{_inside(name, key)} was removed")
             else:
-                changes.extend(_option_changes(f"{name}.{key}", was[key], now[key]))
+                changes.extend(_option_changes(_inside(name, key), was[key], now[key]))
         return changes
     return [f"{name}: {_short(was)} -> {_short(now)}"]
 
 
+def _inside(name: str, key: str) -> str:
+    """Name one entry of an option that is a table: of ``cameras.*.offset``, ``cameras.A.offset``."""
+    return name.replace("*", key) if "*" in name else f"{name}.{key}"
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = "(not set)" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

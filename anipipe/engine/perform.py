@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from anipipe.engine.declare import Artifact, Names, Options, Stage, ThisUnit, as_read
-from anipipe.engine.digest import digest_file
+from anipipe.engine.digest import digest_file, prefix_digests
 from anipipe.errors import AnipipeError, Notice
 
 #: Unfinished outputs are called ``.anipipe-TOKEN-…``, in the folder that they are meant for.
@@ -140,6 +140,8 @@ def _make(task: Task, temporaries: list[Path]) -> Made:
             if not file.seek(0, os.SEEK_END):
                 raise ValueError(f"{artifact.name} was written with nothing in it, like what a crash leaves")
         made.outputs[target] = temporary, digest_file(temporary, sampled=artifact.sampled)
+        if artifact.text:
+            made.notes.setdefault("prefixes", {})[path.name] = prefix_digests(temporary)
         if artifact.describe is not None:
             made.notes.update(json.loads(json.dumps(artifact.describe(value))))
     return made

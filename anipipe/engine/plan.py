@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit
-from anipipe.engine.digest import EMPTY, Disk
-from anipipe.engine.freshness import PENDING, Situation, State, Verdict, judge
+from anipipe.engine.digest import EMPTY, Disk, count_of, known_prefixes, size_in
+from anipipe.engine.freshness import PENDING, Damage, Situation, State, Verdict, judge
 from anipipe.engine.records import Claims, Facts, Records
-from anipipe.errors import AnipipeError, UsageError
+from anipipe.errors import AnipipeError, DataError, UsageError
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +153,7 @@ class Plan:
             strict=not job.stage.fan_in,
             forced=job.forced and job.selected,
             exists=self.disk.exists,
-            readable=lambda path: self._readable(job, path),
+            damage=lambda path: self._damage(job, path),
         )
         if examined.stale_inputs and not job.selected and examined.verdict.state is State.FRESH:
             # True to the files on disk, which are not what they should be: for those after it, not current.
@@ -298,15 +298,32 @@ class Plan:
     def _on_disk(self, source: Source) -> bool:
         return all(self.disk.exists(path) for path in source.paths)
 
-    def _readable(self, job: Job, path: str) -> bool:
+    def _damage(self, job: Job, path: str) -> Damage:
+        """Say what may have happened to an output that is shorter than it was made."""
         artifact = job.outputs[path]
+        if artifact.text:
+            return self._damage_of_text(job, path)
         if artifact.read is None:
-            return True
+            return Damage.NONE
         try:
             artifact.read((self.disk.path(path),), job.unit.names)
-        except Exception:  # any failure to read says the same
-            return False
-        return True
+        except DataError:
+            return Damage.TORN
+        except Exception:  # not to be read for another reason, such as permissions
+            return Damage.NONE
+        return Damage.NONE
+
+    def _damage_of_text(self, job: Job, path: str) -> Damage:
+        claims = self.claims(job)
+        prefixes = claims.notes.get("prefixes", {}).get(path.rpartition("/")[2])
+        if claims.done is None or not isinstance(prefixes, str):
+            return Damage.UNSURE
+        size = size_in(claims.done.get(f"out:{path}", ""))
+        agreeing, reached = known_prefixes(self.disk.path(path), size, prefixes)
+        if agreeing < reached:
+            return Damage.NONE
+        # All that can be compared agrees; what follows the last prefix it reaches cannot.
+        return Damage.TORN if 0 < reached < count_of(prefixes) else Damage.UNSURE
 
 
 def _plight(state: State) -> str:

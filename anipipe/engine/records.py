@@ -4,6 +4,9 @@ Each line is a JSON object about one job. Before an output is renamed into place
 which facts the job is about to have; afterwards a ``done`` line confirms it. Whatever the moment of a kill,
 the file on disk is then either the one confirmed last or one that was intended, and never looks foreign.
 A line that cannot be parsed (the torn end of a killed run) is ignored.
+
+Paths in the home folder are kept relative to it, as ``./…``, so that a session that is renamed, moved or
+copied with its records is known for what it is.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ class Claims:
         Facts seen when the output was first found to be somebody else's.
     failure : dict or None
         ``{"message", "traceback", "time"}`` of the last try, if it failed.
+    kept : list of str
+        Digests of outputs that were found to be edited, not cut short.
     notes : dict
         Small things learnt while making it (joint names, frame count, notices).
     """
@@ -45,6 +50,7 @@ class Claims:
     intents: list[Facts] = field(default_factory=list)
     given: Facts | None = None
     failure: dict[str, Any] | None = None
+    kept: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
     def made(self) -> Iterator[Facts]:
@@ -63,11 +69,14 @@ class Claims:
             notes = _typed(line.get("notes", {}), dict)
             self.done = None if facts is None else _typed(facts, dict)
             self.intents, self.given, self.failure, self.notes = [], None, None, notes
+            self.kept = []
         elif event == "given":
             self.given = _typed(line["facts"], dict)
         elif event == "failed":
             kept = ("message", "traceback", "time")
             self.failure = {key: _typed(line[key], str) for key in kept if key in line}
+        elif event == "kept":
+            self.kept = [*self.kept, _typed(line["digest"], str)]
         elif event == "withdrawn":
             self.done, self.intents, self.notes = None, [], {}
 
@@ -79,6 +88,8 @@ class Claims:
             yield {"job": job, "event": "intent", "facts": facts}
         if self.given is not None:
             yield {"job": job, "event": "given", "facts": self.given}
+        for digest in self.kept:
+            yield {"job": job, "event": "kept", "digest": digest}
         if self.failure is not None:
             yield {"job": job, "event": "failed", **self.failure}
 
@@ -118,7 +129,7 @@ class Records:
         Parameters
         ----------
         home, job : str
-        event : {"intent", "done", "given", "failed", "withdrawn"}
+        event : {"intent", "done", "given", "kept", "failed", "withdrawn"}
         sync : bool
             Wait until it is on the disk; needed where a rename relies on it.
         **content
@@ -159,7 +170,7 @@ class Records:
             try:
                 with temporary.open("w", encoding="utf-8", newline="\n") as file:
                     for line in lines:
-                        file.write(json.dumps(line, separators=(",", ":")) + "\n")
+                        file.write(json.dumps(_shortened(line, home), separators=(",", ":")) + "\n")
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.replace(path)
@@ -171,12 +182,32 @@ class Records:
     def _home(self, home: str) -> dict[str, Claims]:
         known = self._homes.get(home)
         if known is None:
-            known, self._lines[home] = _read(self.file(home))
+            known, self._lines[home] = _read(self.file(home), home)
             self._homes[home] = known
         return known
 
 
-def _read(path: Path) -> tuple[dict[str, Claims], int]:
+def _shortened(line: dict[str, Any], home: str) -> dict[str, Any]:
+    """Return a line whose facts name files of the home folder relative to it."""
+    if not home or "facts" not in line:
+        return line
+    return {**line, "facts": _renamed(line["facts"], f"{home}/", "./")}
+
+
+def _renamed(facts: Facts, old: str, new: str) -> Facts:
+    """Return facts in which files whose paths start with ``old`` start with ``new`` instead."""
+    starts = {f"{kind}:{old}": f"{kind}:{new}" for kind in ("in", "out")}
+
+    def name(key: str) -> str:
+        for start, other in starts.items():
+            if key.startswith(start):
+                return other + key[len(start) :]
+        return key
+
+    return {name(key): value for key, value in facts.items()}
+
+
+def _read(path: Path, home: str) -> tuple[dict[str, Claims], int]:
     known: dict[str, Claims] = {}
     try:
         content = path.read_bytes()
@@ -187,6 +218,8 @@ def _read(path: Path) -> tuple[dict[str, Claims], int]:
         try:
             line = json.loads(text)
             job = _typed(_typed(line, dict)["job"], str)
+            if home and "facts" in line:
+                line["facts"] = _renamed(_typed(line["facts"], dict), "./", f"{home}/")
             claims = known.get(job, Claims())
             claims.apply(line)
             known[job] = claims

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from anipipe.engine.digest import EMPTY
+from anipipe.engine.digest import EMPTY, begins
 from anipipe.engine.executors import Executor, WorkersDied
 from anipipe.engine.freshness import PENDING, State, Verdict
 from anipipe.engine.lock import Lock
@@ -146,6 +146,8 @@ class Runner:
                 self._withdraw(job)
             elif verdict.state is State.GIVEN:
                 self._remember_given(job, examined)
+            elif verdict.state is State.FRESH:
+                self._forget_failure(job)
             self.outcome.left_out.extend(examined.situation.left_out)
         self._settle(job, verdict, ran=False)
 
@@ -187,7 +189,11 @@ class Runner:
 
     def _try_to_commit(self, running: _Running, made: Made) -> None:
         try:
-            self._commit(running, made)
+            if self._keep_edited(running, made):
+                self._discard(made)
+                self._settle_untouched(running.job, self.plan.examine(running.job))
+            else:
+                self._commit(running, made)
         except DataError as error:
             self._discard(made)
             self._fail(running, Failed(str(error), seconds=made.seconds))
@@ -198,6 +204,16 @@ class Runner:
         except BaseException:
             self._discard(made)
             raise
+
+    def _keep_edited(self, running: _Running, made: Made) -> bool:
+        """Find out which outputs were edited rather than cut short, and remember that; say if any was."""
+        job, found = running.job, False
+        for path in running.examined.verdict.compare:
+            digest = running.examined.situation.outputs[path]
+            if digest is not None and not begins(self.plan.disk.path(path), made.outputs[path][0]):
+                self.plan.records.append(job.home, job.key, "kept", digest=digest)
+                found = True
+        return found
 
     def _revive(self, dead: list[_Running]) -> None:
         """Start workers anew, and find out which of the jobs that were running it was that ends them."""
@@ -277,6 +293,13 @@ class Runner:
         if then is None or any(then.get(key) != value for key, value in facts.items() if key[:4] == "out:"):
             with contextlib.suppress(OSError):
                 self.plan.records.append(job.home, job.key, "given", facts=facts)
+
+    def _forget_failure(self, job: Job) -> None:
+        """Record that what failed is up to date after all: what made it fail was taken back."""
+        claims = self.plan.claims(job)
+        if claims.failure is not None:
+            with contextlib.suppress(OSError):
+                self.plan.records.append(job.home, job.key, "done", facts=claims.done, notes=claims.notes)
 
     def _withdraw(self, job: Job) -> None:
         if job.stage.collected:

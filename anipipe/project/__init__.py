@@ -5,7 +5,7 @@
 - :mod:`~anipipe.project.naming`   what a file's name says: video, camera, trial
 """
 
-from anipipe.project.finding import CONFIG, find_experiments
+from anipipe.project.finding import CONFIG, find_experiments, inside
 from anipipe.project.walking import Experiment, Problem, walk
 
-__all__ = ["CONFIG", "Experiment", "Problem", "find_experiments", "walk"]
+__all__ = ["CONFIG", "Experiment", "Problem", "find_experiments", "inside", "walk"]

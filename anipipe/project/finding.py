@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from anipipe.config import Config, nearest, read_layer
+from anipipe.engine.records import OWN_FOLDER
 from anipipe.errors import ConfigError, UsageError
 from anipipe.project.naming import natural
 
@@ -32,7 +33,7 @@ def find_experiments(paths: Sequence[Path]) -> dict[Path, list[Path]]:
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: there is no such folder")
-        path = path.resolve()
+        path = absolute(path)
         folder = path if path.is_dir() else path.parent
         root = _experiment_above(folder)
         if root is not None:
@@ -53,18 +54,35 @@ def find_experiments(paths: Sequence[Path]) -> dict[Path, list[Path]]:
     return found
 
 
-def _experiment_above(folder: Path) -> Path | None:
-    """Return the topmost folder, from ``folder`` upwards, whose ``config.toml`` is one of ours."""
-    found = None
-    for candidate in (folder, *folder.parents):
-        if (candidate / CONFIG).is_file() and _is_ours(candidate / CONFIG):
-            found = candidate
-    return found
+def absolute(path: Path) -> Path:
+    """Return an absolute path with its links as the user wrote them: a linked session stays where it is."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def _is_ours(path: Path) -> bool:
-    """Say whether a ``config.toml`` may be an experiment's: other programs use that name, and results too."""
-    if path.parent.name == RESOLVED_FOLDER:
+def inside(root: Path, path: Path) -> str:
+    """Return where a path lies in an experiment; a relative one may be meant from here or from there.
+
+    Returns
+    -------
+    str
+        Relative to ``root``, with forward slashes; empty for ``root`` itself.
+
+    Raises
+    ------
+    UsageError
+        If it lies elsewhere.
+    """
+    candidates = [absolute(path), absolute(root / path), path.resolve()]
+    for candidate, base in zip(candidates, (root, root, root.resolve()), strict=True):
+        if candidate.is_relative_to(base) and (candidate.exists() or candidate is candidates[1]):
+            relative = candidate.relative_to(base).as_posix()
+            return "" if relative == "." else relative
+    raise UsageError(f"{path}: lies outside the experiment {root}")
+
+
+def is_ours(path: Path) -> bool:
+    """Say whether a ``config.toml`` is meant for anipipe: other programs use that name, and results too."""
+    if path.parent.name == RESOLVED_FOLDER or not path.is_file():
         return False
     try:
         values = read_layer(path).values
@@ -74,10 +92,30 @@ def _is_ours(path: Path) -> bool:
     return not values or any(nearest(name, known) for name in values)
 
 
-def _experiments_below(folder: Path) -> Iterable[Path]:
-    for path, folders, files in os.walk(folder):
-        here = Path(path)
-        if CONFIG in files and _is_ours(here / CONFIG):
-            folders.clear()
-            yield here
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
+def _experiment_above(folder: Path) -> Path | None:
+    """Return the topmost folder, from ``folder`` upwards, whose ``config.toml`` is one of ours.
+
+    What has been processed before stays an experiment, whatever turns up above it later.
+    """
+    ours = [candidate for candidate in (folder, *folder.parents) if is_ours(candidate / CONFIG)]
+    processed = [candidate for candidate in ours if (candidate / OWN_FOLDER / "runs").is_dir()]
+    return next(iter(reversed(processed or ours)), None)
+
+
+def _experiments_below(folder: Path, visited: set[tuple[int, int]] | None = None) -> Iterable[Path]:
+    """Yield the experiments in a folder; links are followed, each folder once."""
+    visited = set() if visited is None else visited
+    try:
+        stat = folder.stat()
+        if (stat.st_dev, stat.st_ino) in visited:
+            return
+        visited.add((stat.st_dev, stat.st_ino))
+        if is_ours(folder / CONFIG):
+            yield folder
+            return
+        entries = sorted((entry for entry in os.scandir(folder)), key=lambda entry: natural(entry.name))
+        below = [entry for entry in entries if entry.name[0] != "." and entry.is_dir()]
+    except OSError:
+        return  # not to be read: nobody's experiment
+    for entry in sorted(below, key=lambda entry: entry.is_symlink()):
+        yield from _experiments_below(folder / entry.name, visited)

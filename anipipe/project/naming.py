@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from anipipe.errors import DataError
-from anipipe.formats.prediction_names import PREDICTION_SUFFIXES, meta_for, video_of
+from anipipe.formats.prediction_names import PREDICTION_SUFFIXES, meta_for, video_of, without_suffix
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm", ".mts", ".m2ts", ".flv"}
@@ -20,10 +20,10 @@ _SIDE_FILE = re.compile(r"_(temporal_norm|pca_\w+_error|bbox)\.csv$", re.IGNOREC
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 
-def natural(name: str) -> tuple[object, ...]:
+def natural(name: str) -> tuple[tuple[object, ...], str]:
     """Sort key that puts ``cam10`` after ``cam9``."""
-    parts = re.split(r"(\d+)", name)
-    return (*((int(part), part) if index % 2 else part.casefold() for index, part in enumerate(parts)), name)
+    parts = re.split(r"(\d+)", name)  # text and numbers take turns, so that like is compared with like
+    return tuple(int(part) if index % 2 else part.casefold() for index, part in enumerate(parts)), name
 
 
 def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -41,7 +41,7 @@ def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, 
                     f"{root / files[kind][0]} and {root / path} are both video {stem!r}; remove or rename one"
                 )
             files[kind] = (path,)
-    for video, chosen in _predictions(listed(root, folder, names["predictions"])).items():
+    for video, chosen in _predictions(listed(root, folder, names["predictions"]), set(found)).items():
         paths = tuple(join(folder, f"{names['predictions']}/{name}") for name in chosen)
         found.setdefault(video, {})["prediction"] = paths
     for name in listed(root, folder, names["pose_2d"]):
@@ -50,7 +50,7 @@ def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, 
     return found
 
 
-def _predictions(names: Sequence[str]) -> dict[str, list[str]]:
+def _predictions(names: Sequence[str], videos: Container[str]) -> dict[str, list[str]]:
     """Return the prediction files of each video, with DeepLabCut's record of the crop where there is one.
 
     Of one prediction in several formats of one program only the best is an input, so that the others may
@@ -70,7 +70,11 @@ def _predictions(names: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for _, name in best.values():
         meta = meta_for(Path(name)).name
-        found.setdefault(video_of(name), []).extend([name, meta] if meta in there else [name])
+        # What looks like a prefix that SLEAP adds on export may be part of a video's own name.
+        whole = without_suffix(name)
+        found.setdefault(whole if whole in videos else video_of(name), []).extend(
+            [name, meta] if meta in there else [name]
+        )
     return found
 
 
@@ -79,7 +83,7 @@ def split_name(video: str, pattern: re.Pattern[str] | None, where: str) -> tuple
     if pattern is None:
         return "", video
     match = pattern.search(video)
-    if match is None:
+    if match is None or not match.group(1):
         raise DataError(
             f"{where}: the name {video!r} has no camera in it that triangulation.cam_regex = "
             f"{pattern.pattern!r} would find; rename or remove the file, or change the key"

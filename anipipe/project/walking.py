@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from anipipe.config import Layer, Resolved, read_layer, resolve
 from anipipe.engine.declare import Unit
-from anipipe.errors import ConfigError, DataError, UsageError
-from anipipe.project.finding import CONFIG, RESOLVED_FOLDER
+from anipipe.errors import ConfigError, DataError, NotHereError
+from anipipe.project.finding import CONFIG, RESOLVED_FOLDER, absolute, inside, is_ours
 from anipipe.project.naming import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -30,6 +31,8 @@ from anipipe.project.naming import (
     suffix_of,
 )
 
+#: What holds for all sessions together.
+_OF_THE_EXPERIMENT = ("path", "nesting", "summaries", "pipeline.summaries")
 _SESSION_FOLDERS = ("videos_raw", "videos_uncompressed", "predictions", "pose_2d")
 
 
@@ -73,19 +76,22 @@ class Experiment:
 
         Raises
         ------
-        UsageError
+        NotHereError
             If a folder holds no session.
         """
         chosen: dict[Unit, None] = {}
         for folder in folders:
-            wanted = _relative(self.root, folder)
+            wanted = inside(self.root, folder)
+            # A folder above sessions, a session, or a folder in one.
             sessions = [
-                s for s in self.of("session") if not wanted or (s.home + "/").startswith(wanted + "/")
+                s
+                for s in self.of("session")
+                if not wanted or _within(s.home, wanted) or _within(wanted, s.home)
             ]
-            broken = [p for p in self.problems if not wanted or (p.where + "/").startswith(wanted + "/")]
+            broken = [p for p in self.problems if not wanted or _within(p.where, wanted)]
             if not sessions and not broken:
                 known = ", ".join(s.label for s in self.of("session")[:8]) or "none at all"
-                raise UsageError(f"{folder}: no session here; sessions of {self.root}: {known}")
+                raise NotHereError(f"{folder}: no session here; sessions of {self.root}: {known}")
             for session in sessions:
                 chosen.setdefault(session)
                 for group in session.related.values():
@@ -102,7 +108,7 @@ def walk(root: Path) -> Experiment:
         If the experiment's own ``config.toml`` cannot be used; what is wrong with those below is told in
         :attr:`Experiment.problems`.
     """
-    return _Walker(root.resolve()).walk()
+    return _Walker(absolute(root)).walk()
 
 
 class _Walker:
@@ -113,7 +119,7 @@ class _Walker:
         self._links: list[tuple[str, tuple[Layer, ...], int, Sequence[Unit]]] = []
         self.top = self._resolve((self._read(root / CONFIG),))
         if self.top.config.path is not None:  # the recordings may lie elsewhere than their configuration
-            root = (root / Path(self.top.config.path).expanduser()).resolve()
+            root = absolute(root / Path(self.top.config.path).expanduser())
             if not root.is_dir():
                 raise ConfigError(f"{self._layers[0].path}: path = {root}: there is no such folder")
         self.root = root
@@ -164,19 +170,18 @@ class _Walker:
                 return
             self._visited.add((stat.st_dev, stat.st_ino))
             entries = sorted(os.scandir(path), key=lambda entry: natural(entry.name))
-        except OSError as error:
-            self._problem(folder, f"{path}: cannot be read: {error.strerror}")
-            return
-        try:
-            if folder and any(entry.name == CONFIG and entry.is_file() for entry in entries):
-                layers = (*layers, self._read(path / CONFIG))
+            if folder and any(entry.name == CONFIG for entry in entries):
+                layers = self._layers_below(folder, layers)
             resolved = self._resolve(layers)
+            names = _folder_names(resolved)
+            inside = [entry for entry in entries if self._is_folder(folder, entry)]
+            calibration = self._calibration(folder, names, {entry.name for entry in inside}, resolved)
         except ConfigError as error:
             self._problem(folder, str(error))
             return
-        names = _folder_names(resolved)
-        inside = [entry for entry in entries if entry.is_dir()]
-        calibration = self._calibration(folder, names, {entry.name for entry in inside}, resolved)
+        except OSError as error:
+            self._problem(folder, f"{error.filename or path}: cannot be read: {error.strerror}")
+            return
         if calibration is not None:
             calibrations = (calibration,)
         holding = [names[key] for key in _SESSION_FOLDERS]
@@ -184,13 +189,51 @@ class _Walker:
             self._session_or_problem(folder, depth, resolved, calibrations)
         own = {*names.values(), RESOLVED_FOLDER}
         for entry in inside:
-            if entry.name in own or entry.name.startswith("."):
+            if entry.name.startswith("."):
+                continue
+            if entry.name in own:
+                self._look_for_lost_session(join(folder, entry.name), holding)
                 continue
             below = (join(folder, entry.name), layers, depth + 1, calibrations)
             if entry.is_symlink():
                 self._links.append(below)
             else:
                 self._visit(*below)
+
+    def _layers_below(self, folder: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """Add the settings of a folder below the experiment's, unless they are another program's.
+
+        Raises
+        ------
+        ConfigError
+            If they cannot be used, or set what only the experiment can.
+        """
+        path = self.root / folder / CONFIG
+        if not is_ours(path):
+            self.experiment.notices.append(f"{path}: passed over, it holds no key of anipipe's")
+            return layers
+        layer = self._read(path)
+        whole = [key for key in _OF_THE_EXPERIMENT if _sets(layer.values, key)]
+        if whole:
+            raise ConfigError(f"{path}: {', '.join(whole)} can only be set in the experiment's own {CONFIG}")
+        return (*layers, layer)
+
+    def _is_folder(self, folder: str, entry: os.DirEntry[str]) -> bool:
+        try:
+            if entry.is_symlink() and not (self.root / folder / entry.name).exists():
+                raise OSError("")
+            return entry.is_dir()
+        except OSError:
+            where = join(folder, entry.name)
+            text = f"{self.root / where}: a link that leads nowhere (a disk that is not mounted?)"
+            self._problem(where, text)
+            return False
+
+    def _look_for_lost_session(self, folder: str, holding: Sequence[str]) -> None:
+        if any((self.root / folder / name).is_dir() for name in holding):
+            self.experiment.notices.append(
+                f"{folder} looks like a session, but is called like a folder of results; passed over: rename it"
+            )
 
     def _problem(self, where: str, message: str) -> None:
         self.experiment.problems.append(Problem(where, message))
@@ -239,6 +282,9 @@ class _Walker:
         except DataError as error:
             self._problem(folder, str(error))
             return
+        except OSError as error:
+            self._problem(folder, f"{error.filename}: cannot be read: {error.strerror}")
+            return
         if not session.related["video"]:
             self.experiment.notices.append(f"{shown}: an empty session, with no video and no 2D pose in it")
 
@@ -257,7 +303,14 @@ class _Walker:
         trials: dict[str, list[tuple[str, str]]] = {}
         for video in sorted(found, key=natural):
             files = [path for paths in found[video].values() for path in paths]
-            camera, trial = split_name(video, pattern, f"{self.root / (files[0] if files else folder)}")
+            try:
+                camera, trial = split_name(video, pattern, f"{self.root / (files[0] if files else folder)}")
+            except DataError:
+                if files:
+                    raise
+                pose = join(folder, f"{names['pose_2d']}/{video}.h5")  # what nothing else is called after
+                self.experiment.notices.append(f"{pose}: passed over, there is no camera in its name")
+                continue
             trials.setdefault(trial, []).append((camera, video))
         for trial, views in trials.items():
             check_cameras(views, self.root / folder)
@@ -305,10 +358,20 @@ def _check_shared_calibration(resolved: Resolved, calibrations: Sequence[Unit]) 
             )
 
 
+def _within(inner: str, outer: str) -> bool:
+    """Say whether a folder is, or lies in, another one that is not the root."""
+    return bool(outer) and f"{inner}/".startswith(f"{outer}/")
+
+
+def _sets(values: Mapping[str, Any], key: str) -> bool:
+    """Say whether a file sets a dotted key, or anything in a section."""
+    inner: Any = values
+    for name in key.split("."):
+        if not isinstance(inner, Mapping) or name not in inner:
+            return False
+        inner = inner[name]
+    return True
+
+
 def _folder_names(resolved: Resolved) -> dict[str, str]:
     return dict(resolved.config.pipeline)
-
-
-def _relative(root: Path, folder: Path) -> str:
-    relative = folder.resolve().relative_to(root).as_posix()
-    return "" if relative == "." else relative

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from anipipe.artifacts import END_OF_CONFIG, RESOLVED_CONFIG
+from anipipe.artifacts import RESOLVED_CONFIG
 from anipipe.config import KEYS, Config, Resolved, default, lookup, to_toml
 from anipipe.engine.declare import Stage
 
@@ -38,7 +38,7 @@ class ConfigOptions:
 def write_config(*, options: ConfigOptions) -> str:
     """Write the configuration of a session, merged from all levels, into one file."""
     head = "# The configuration that this session was processed with; edit config.toml, not this file.\n\n"
-    return head + to_toml(options.config) + END_OF_CONFIG
+    return head + to_toml(options.config)
 
 
 STAGE = Stage(

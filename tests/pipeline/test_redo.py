@@ -156,7 +156,7 @@ def test_a_damaged_output_is_made_again(done: Lab, path: str, damage: str):
     else:
         target.write_bytes(whole[: len(whole) * 2 // 3 if damage == "truncated" else 0])
     why = done.run("status", "--why")
-    assert f"control/mouse2/{path} {'is unreadable' if damage == 'truncated' else 'was deleted'}" in why
+    assert f"control/mouse2/{path} {'was cut short' if damage == 'truncated' else 'was deleted'}" in why
     jobs = ran(done)
     assert len(jobs) == 1
     assert target.read_bytes() == whole
