@@ -16,6 +16,7 @@ from anipipe.formats.tables import (
     parquet_columns,
     read_angles,
     write_angles,
+    write_columns,
     write_csv_from_parts,
     write_parquet,
 )
@@ -78,6 +79,10 @@ _LAST = ("fnum", *(f"folder_{level}" for level in range(1, 100)), "filename", "p
 
 def _write_csv(parts: Iterable[Path], path: Path) -> None:
     write_csv_from_parts(parts, path, last=_LAST)
+
+
+def _write_columns(parts: Iterable[Path], path: Path) -> None:
+    write_columns(parts, path, last=_LAST)
 
 
 def _write_csv_2d(parts: Iterable[Path], path: Path) -> None:
@@ -144,6 +149,18 @@ def _part(table: str) -> Artifact:
 
 #: One parquet file per trial; the folder of them is the table, and every parquet reader takes it as one.
 PARTS = {table: _part(table) for table in TABLES}
+#: The columns of all parts; its name makes readers of the folder look at it first.
+TABLE_COLUMNS = {
+    table: Artifact(
+        f"{table} columns",
+        "experiment",
+        f"{{summaries}}/{table}.parquet/all-columns.parquet",
+        read=_read_part,
+        write=_write_columns,
+        collected=True,
+    )
+    for table in TABLES
+}
 #: The same table in one csv.
 TABLE_CSV = {
     table: Artifact(

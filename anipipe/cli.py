@@ -25,7 +25,7 @@ from anipipe.commands.opening import Opened  # noqa: E402
 from anipipe.config import Resolved, origin_table, to_toml  # noqa: E402
 from anipipe.console import Progress, paint, printable  # noqa: E402
 from anipipe.engine.declare import Registry, Stage  # noqa: E402
-from anipipe.errors import AnipipeError, LockedError  # noqa: E402
+from anipipe.errors import AnipipeError, LockedError, NotHereError, UsageError  # noqa: E402
 from anipipe.project import find_experiments, walk  # noqa: E402
 from anipipe.stages import REGISTRY  # noqa: E402
 
@@ -52,9 +52,12 @@ def invoke(arguments: Sequence[str]) -> int:
     except AnipipeError as error:
         click.echo(paint("error: ", "red") + printable(str(error)), err=True)
         return error.exit_status
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        sys.stderr.close()
-        return 0
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe, such as head, has seen enough
+            sys.stderr.close()
+            return 0
+        click.echo(paint("error: ", "red") + printable(str(error)), err=True)
+        return 1
     return status if isinstance(status, int) else 0
 
 
@@ -122,23 +125,34 @@ def _run(
     """Bring stages up to date in every experiment that the paths name; return the exit status."""
     request = running.Request(tuple(stages), only, force, jobs)
     found = find_experiments(paths or (Path(),))
-    statuses = []
+    statuses: list[int] = []
+    nowhere: list[NotHereError] = []
     for root, parts in found.items():
-        if len(found) > 1:
+        if len(found) > 1 and not quiet:
             click.echo(paint(str(root), "bold"))
         try:
             opened = running.prepare(root, parts, request, REGISTRY)
             if dry_run:
-                opened.plan.examine_all()
+                opened.look_ahead()
                 _print(views.plan_lines(opened))
             else:
                 statuses.append(_run_one(opened, request, quiet=quiet))
-        except AnipipeError as error:
+        except NotHereError as error:
+            nowhere.append(error)  # what --only or --force names may be in another experiment
+        except (AnipipeError, OSError) as error:
             if len(found) == 1:
                 raise
-            click.echo(paint("error: ", "red") + str(error), err=True)
-            statuses.append(error.exit_status)
+            statuses.append(_told(error, root))
+    if len(nowhere) == len(found):
+        raise nowhere[0]
     return _worst(statuses)
+
+
+def _told(error: AnipipeError | OSError, root: Path) -> int:
+    """Tell what keeps one experiment from being processed, and return the status for it."""
+    known = isinstance(error, AnipipeError)
+    click.echo(paint("error: ", "red") + printable(str(error) if known else f"{root}: {error}"), err=True)
+    return error.exit_status if isinstance(error, AnipipeError) else 1
 
 
 def _run_one(opened: Opened, request: running.Request, *, quiet: bool) -> int:
@@ -147,7 +161,7 @@ def _run_one(opened: Opened, request: running.Request, *, quiet: bool) -> int:
     result = running.run(
         opened, request, command=sys.argv[1:], observe=lambda opened: Progress(opened, quiet=quiet)
     )
-    if not quiet or result.exit_status:
+    if not quiet or result.exit_status or result.conflicts:
         _print(views.result_lines(result))
     return result.exit_status
 
@@ -163,11 +177,18 @@ def _worst(statuses: Sequence[int]) -> int:
     return max(others) if others else max(statuses, default=0)
 
 
+_ALONE = "\n\nRuns this step alone: stale inputs are used as they are, and named."
+_TABLES_ALONE = (
+    "\n\nRuns this step alone: what is stale is left out of the table, and named; "
+    "--upstream brings it up to date first."
+)
+
+
 def _stage_command(name: str, stages: list[Stage]) -> click.Command:
     @click.command(
         name,
         help=(stages[0].run.__doc__ or "").strip()
-        + "\n\nRuns this step alone: stale inputs are used as they are, and named.",
+        + (_TABLES_ALONE if stages[0].group == "tables" else _ALONE),
         short_help=(stages[0].run.__doc__ or "").strip().partition("\n")[0],
         context_settings=_CONTEXT,
     )
@@ -211,7 +232,7 @@ def _add_commands(registry: Registry) -> None:
         for alias in stages[0].aliases:
             cli.add_command(_alias(command, alias))
     tables = _stage_command("summarize", [stage for stage in registry if stage.group == "tables"])
-    tables.help = "Gather everything in one table per kind.\n\nStale results are left out, and named."
+    tables.help = "Gather everything in one table per kind." + _TABLES_ALONE
     tables.short_help = "Gather everything in one table per kind."
     cli.add_command(tables)
     cli.add_command(_alias(tables, "summaries"))
@@ -230,7 +251,12 @@ def _alias(command: click.Command, name: str) -> click.Command:
 
 @cli.command(context_settings=_CONTEXT)
 @click.option("--why", is_flag=True, help="Tell every reason for everything that is not up to date.")
-@click.option("--json", "as_json", is_flag=True, help="Everything, for programs to read.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Everything, for programs to read: a list with one object per experiment.",
+)
 @_PATHS
 def status(paths: tuple[Path, ...], why: bool, as_json: bool) -> int:
     """Show what is up to date, stale, failed, given, edited: sessions by stages. Changes nothing."""
@@ -242,14 +268,12 @@ def status(paths: tuple[Path, ...], why: bool, as_json: bool) -> int:
             opened = running.prepare(root, parts, request, REGISTRY)
             for job in opened.plan.jobs:
                 job.selected = True
-            opened.plan.examine_all(retrying=False)
-        except AnipipeError as error:
+            opened.look_ahead(retrying=False)
+        except (AnipipeError, OSError) as error:
             if len(found) == 1:
                 raise
             descriptions.append({"experiment": str(root), "error": str(error)})
-            statuses.append(error.exit_status)
-            if not as_json:
-                click.echo(paint("error: ", "red") + str(error), err=True)
+            statuses.append(_told(error, root))
             continue
         statuses.append(0)
         if as_json:
@@ -259,7 +283,7 @@ def status(paths: tuple[Path, ...], why: bool, as_json: bool) -> int:
                 click.echo(paint(str(root), "bold"))
             _print(views.status_lines(opened, why=why))
     if as_json:
-        click.echo(json.dumps(descriptions if len(found) > 1 else descriptions[0], indent=1))
+        click.echo(json.dumps(descriptions, indent=1))
     return _worst(statuses)
 
 
@@ -276,6 +300,8 @@ def config(path: Path, origin: bool) -> int:
             sessions = [unit for unit in experiment.below(parts) if unit.kind == "session"]
             if not sessions:
                 raise AnipipeError("\n".join(problem.message for problem in experiment.problems))
+            if len({id(unit.settings) for unit in sessions}) > 1:
+                raise UsageError(f"{path}: its sessions have different settings; name one of them")
             settings = sessions[0].settings
         if not origin:
             click.echo(to_toml(settings.config), nl=False)

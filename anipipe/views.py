@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from anipipe.commands import status as states
 from anipipe.commands.opening import Opened
@@ -36,9 +36,10 @@ def plan_lines(opened: Opened) -> Iterator[str]:
     """Yield what a run would do, and why."""
     plan = opened.plan
     ahead = plan.ahead()
+    blocked = {job for job in plan.jobs if job.selected and plan.state(job) is State.BLOCKED}
     for job in plan.jobs:
-        if job in ahead or (job.selected and plan.state(job) is State.BLOCKED):
-            yield _job_line(opened, job)
+        if job in ahead or job in blocked:
+            yield from _job_lines(opened, [job])
     for problem in opened.problems():
         yield wrapped(problem, paint("problem: ", "red"))
     yield f"{_jobs(len(ahead))} to do"
@@ -48,16 +49,13 @@ def result_lines(result: Result) -> Iterator[str]:
     """Yield what a run did, and what it could not do."""
     plan, outcome = result.opened.plan, result.outcome
     selected = [job for job in plan.jobs if job.selected]
-    for job in outcome.blocked:
-        if not job.stage.fan_in and any(
-            not _is_echo(reason) for reason in plan.verdicts[job].verdict.reasons
-        ):
-            yield _job_line(result.opened, job)
+    blocked = [job for job in outcome.blocked if not job.stage.fan_in and not _is_echo(result.opened, job)]
+    yield from _job_lines(result.opened, blocked)
     for text in dict.fromkeys(text for job in selected for text in plan.verdicts[job].stale_inputs):
         yield wrapped(f"{text}; it was used as it is (--upstream makes it again)", paint("note: ", "yellow"))
-    for job in selected:
-        if plan.state(job) is State.CONFLICT:
-            yield _job_line(result.opened, job)
+    yield from _job_lines(result.opened, result.conflicts)
+    forced = [job for job in selected if job.forced and job not in (*outcome.made, *outcome.failed, *blocked)]
+    yield from _job_lines(result.opened, forced)
     for problem in result.problems:
         yield wrapped(problem, paint("problem: ", "red"))
     if outcome.left_out or any(job.stage.collected for job in (*outcome.blocked, *outcome.failed)):
@@ -92,14 +90,22 @@ def status_lines(opened: Opened, *, why: bool) -> Iterator[str]:
         yield "`anipipe status --why` tells the reasons"
 
 
-def _job_line(opened: Opened, job: Job) -> str:
-    verdict = opened.plan.verdicts[job].verdict
-    return wrapped("\n".join(verdict.reasons), f"{_coloured(verdict.state)} {job.label}: ")
+def _job_lines(opened: Opened, jobs: Sequence[Job]) -> Iterator[str]:
+    """Yield a line for each job, but only one for all jobs of a stage that have the same reasons."""
+    alike: dict[tuple[str, tuple[str, ...]], list[Job]] = {}
+    for job in jobs:
+        alike.setdefault((job.stage.name, opened.plan.verdicts[job].verdict.reasons), []).append(job)
+    for (stage, reasons), group in alike.items():
+        more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+        state = _coloured(opened.plan.state(group[0]))
+        yield wrapped("\n".join(reasons), f"{state} {stage} {group[0].unit.label}{more}: ")
 
 
-def _is_echo(reason: str) -> bool:
-    """Say whether a reason only repeats that something before it could not be done."""
-    return reason.endswith((" failed", " is blocked"))
+def _is_echo(opened: Opened, job: Job) -> bool:
+    """Say whether the reasons of a job only repeat that something before it could not be done."""
+    return all(
+        reason.endswith((" failed", " is blocked")) for reason in opened.plan.verdicts[job].verdict.reasons
+    )
 
 
 def _jobs(count: int) -> str:

@@ -61,10 +61,10 @@ def test_config_shows_what_a_session_is_processed_with(lab: Lab):
 
 
 def test_status_as_json(lab: Lab):
-    described = json.loads(lab.run("status", "--json"))
-    assert described["counts"] == {"stale": 3 + 12 + 4 + 4 + 16 + 3}
+    (described,) = json.loads(lab.run("status", "--json"))
+    assert described["counts"] == {"stale": 3 + 12 + 4 + 4 + 16 + 3 + 4}
     lab.run("run-all")
-    described = json.loads(lab.run("status", "--json"))
+    (described,) = json.loads(lab.run("status", "--json"))
     assert set(described["counts"]) == {"fresh"}
     one = next(job for job in described["jobs"] if job["stage"] == "pose-3d")
     assert one["outputs"] == ["control/mouse1/pose-3d/t1.csv"]
@@ -92,7 +92,7 @@ def test_quiet_prints_nothing_unless_something_failed(lab: Lab):
 def test_after_a_failure_status_agrees_with_the_run(lab: Lab):
     (lab.root / "control/mouse1/predictions/t1_ADLC_net_x1.csv").write_text("")
     lab.run("run-all", check=1)
-    counts = json.loads(lab.run("status", "--json"))["counts"]
+    counts = json.loads(lab.run("status", "--json"))[0]["counts"]
     assert counts["failed"] == 1
     assert counts["blocked"] == 6
     assert set(counts) == {"failed", "blocked", "fresh"}

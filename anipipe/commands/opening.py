@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anipipe.config import Config, NetworkSettings, Resolved, joints_named
+from anipipe.config import Resolved, default, joints_named, lookup, nearest
 from anipipe.engine.declare import Registry
 from anipipe.engine.digest import Disk
 from anipipe.engine.plan import Plan
@@ -14,53 +14,35 @@ from anipipe.engine.records import OWN_FOLDER, Records
 from anipipe.project import Experiment, walk
 from anipipe.suggest import no_joint
 
-#: Settings whose stages this version lacks: when they are in force, and what that means.
-NOT_YET: tuple[tuple[Callable[[Config], bool], str], ...] = (
-    (
-        lambda config: config.filter.enabled,
-        "filter.enabled: this version does not filter 2D poses; what follows uses the unfiltered ones",
-    ),
-    (
-        lambda config: config.filter3d.enabled,
-        "filter3d.enabled: this version does not filter 3D poses; what follows uses the unfiltered ones",
-    ),
-    (
-        lambda config: config.triangulation.optim,
-        "triangulation.optim: this version does not optimise; each point is triangulated by itself",
-    ),
-    (
-        lambda config: config.triangulation.ransac,
-        "triangulation.ransac: this version uses all cameras that see a point",
-    ),
-    (
-        lambda config: config.triangulation.weights is not None,
-        "triangulation.weights: this version gives all 2D points the same weight",
-    ),
-    (
-        lambda config: config.triangulation.engine != "anipipe",
-        "triangulation.engine: this version has none but its own",
-    ),
-    (
-        lambda config: config.calibration.calibration_init is not None,
-        "calibration_init: this version does not calibrate; it reads calibration/calibration.toml",
-    ),
-    (
-        lambda config: config.network != NetworkSettings(),
-        "network: this version runs no networks, so these settings have no effect",
-    ),
-    (
-        lambda config: config.model_type not in (None, "import"),
-        "model_type: this version runs no networks; what is in pose-2d/ is used as it is "
-        '(model_type = "import" reads predictions/)',
-    ),
-)
-#: What a job finds out for itself when it comes to a joint that is not there.
-_CHECKED_BY_JOBS = ("angles", "triangulation.axes", "triangulation.reference_point")
+_NO_NETWORKS = "this version runs no networks; 2D poses come from predictions/, or as they are from pose-2d/"
+#: Keys and sections whose stages this version lacks, and what that means where they are set.
+NOT_YET = {
+    "filter.enabled": "this version does not filter 2D poses; what follows uses the unfiltered ones",
+    "filter3d.enabled": "this version does not filter 3D poses; what follows uses the unfiltered ones",
+    "triangulation.optim": "this version does not optimise; each point is triangulated by itself",
+    "triangulation.ransac": "this version uses all cameras that see a point",
+    "triangulation.weights": "this version gives all 2D points the same weight",
+    "triangulation.engine": "this version has none but its own",
+    "calibration": "this version does not calibrate; it reads calibration/calibration.toml",
+    "model_type": _NO_NETWORKS,
+    "model_folder": _NO_NETWORKS,
+    "network": _NO_NETWORKS,
+    "labeling": "this version draws no pictures or videos",
+    "converted_video_speed": "this version converts no videos",
+}
+#: Values that are not the default and still ask for nothing that is lacking.
+_HARMLESS = {"model_type": ("import",)}
 
 
 @dataclass
 class Opened:
-    """An experiment with its plan."""
+    """An experiment with its plan.
+
+    Attributes
+    ----------
+    folders : tuple of str
+        What was asked for, relative to the root; everything if empty.
+    """
 
     experiment: Experiment
     disk: Disk
@@ -81,19 +63,91 @@ class Opened:
         self.disk = Disk(self.disk.root, notes_path(self.disk.root))
         self.plan.disk, self.plan.records = self.disk, Records(self.disk.root)
 
+    def look_ahead(self, *, retrying: bool = True) -> None:
+        """Give every job its verdict, and check the joints that settings name where they are known by now.
+
+        Parameters
+        ----------
+        retrying : bool
+            See :meth:`Plan.examine_all`.
+        """
+        self.plan.examine_all(retrying=retrying)
+        if self._object_to_unknown_joints():
+            self.plan.examine_all(retrying=retrying)
+
     def problems(self) -> list[str]:
         """Say what is wrong that is no job's failure."""
         texts = []
         for problem in self.experiment.problems:
             if not self.folders or any(_touches(problem.where, folder) for folder in self.folders):
                 texts.append(f"{problem.where or '.'}: cannot be processed\n{problem.message}")
-        return texts + unknown_joints(self)
+        return [*texts, *self._unknown_cameras(), *self._unknown_joints_of_no_job()]
 
     def notices(self) -> list[str]:
         """Say what a user should know about folders and settings."""
-        configs = {id(unit.settings): unit.settings for unit in self.experiment.units}
-        missing = [text for used, text in NOT_YET if any(used(s.config) for s in configs.values())]
-        return [*self.experiment.notices, *missing]
+        settings = {id(unit.settings): unit.settings for unit in self.experiment.units}.values()
+        texts = dict.fromkeys(text for resolved in settings for text in _without_effect(resolved))
+        return [*self.experiment.notices, *texts]
+
+    def _unknown_cameras(self) -> Iterator[str]:
+        """Name cameras in settings that no video is of: what is said of them would have no effect."""
+        cameras = dict.fromkeys(unit.names["camera"] for unit in self.experiment.of("video"))
+        settings = {id(unit.settings): unit.settings for unit in self.experiment.of("session")}.values()
+        told = set()
+        for resolved in settings:
+            for name in resolved.config.cameras:
+                if name not in cameras and name not in told:
+                    told.add(name)
+                    near = nearest(name, cameras)
+                    hint = f", did you mean {near!r}?" if near else ""
+                    there = ", ".join(cameras) or "none"
+                    yield f"cameras.{name}: no video is of a camera {name!r}{hint} (cameras: {there})"
+
+    def _known_joints(self) -> dict[str, dict[str, None]]:
+        """Return the joints of each session whose 2D poses are all there and will stay."""
+        known: dict[str, dict[str, None]] = {}
+        unknown = set()
+        for job in self.plan.jobs:
+            if job.unit.kind != "video":
+                continue
+            joints = self.plan.claims(job).notes.get("joints")
+            if joints and self.plan.state(job).current:
+                known.setdefault(job.unit.group, {}).update(dict.fromkeys(joints))
+            else:
+                unknown.add(job.unit.group)
+        return {session: joints for session, joints in known.items() if session not in unknown}
+
+    def _unknown_joints(self) -> Iterator[tuple[str, str, str]]:
+        """Yield session, key and text of each joint in settings that no 2D pose of the session has."""
+        known = self._known_joints()
+        for session in self.experiment.of("session"):
+            joints = known.get(session.group)
+            if joints is None:
+                continue
+            resolved: Resolved = session.settings
+            for key, joint in joints_named(resolved.config):
+                if joint not in joints:
+                    yield session.group, key, f"{resolved.origins.get(key)}: {key}: {no_joint(joint, joints)}"
+
+    def _object_to_unknown_joints(self) -> bool:
+        """Block the jobs whose settings name a joint that is not there, before they are tried."""
+        objections: dict[str, list[tuple[str, str]]] = {}
+        for session, key, text in self._unknown_joints():
+            objections.setdefault(session, []).append((key, text))
+        for job in self.plan.jobs:
+            if job.unit.kind == "trial":
+                for key, text in objections.get(job.unit.group, ()):
+                    if job.has_option(key):
+                        self.plan.objections.setdefault(job, []).append(text)
+        return bool(self.plan.objections)
+
+    def _unknown_joints_of_no_job(self) -> list[str]:
+        read = [job for job in self.plan.jobs if job.unit.kind == "trial"]
+        texts: dict[str, list[str]] = {}
+        for session, key, text in self._unknown_joints():
+            if not any(job.unit.group == session and job.has_option(key) for job in read):
+                texts.setdefault(text, []).append(session)
+        return [f"{text} (in {_some(sessions)})" for text, sessions in texts.items()]
 
 
 def notes_path(root: Path) -> Path:
@@ -114,26 +168,18 @@ def open_experiment(root: Path, registry: Registry) -> Opened:
     return Opened(experiment, disk, Plan(registry, experiment.units, disk, Records(experiment.root)))
 
 
-def unknown_joints(opened: Opened) -> list[str]:
-    """Name joints in settings that no 2D pose of the session has, where its poses are known by now.
-
-    Those in settings that a job reads are left to that job, which fails.
-    """
-    known: dict[str, dict[str, None]] = {}
-    settings: dict[str, Resolved] = {}
-    for job in opened.plan.jobs:
-        joints = opened.plan.claims(job).notes.get("joints") if job.unit.kind == "video" else None
-        if joints:
-            known.setdefault(job.unit.group, {}).update(dict.fromkeys(joints))
-            settings[job.unit.group] = job.unit.settings
-    texts: dict[str, list[str]] = {}
-    for session, resolved in settings.items():
-        for key, joint in joints_named(resolved.config):
-            if joint in known[session] or key.startswith(_CHECKED_BY_JOBS):
-                continue
-            text = f"{resolved.origins.get(key)}: {key}: {no_joint(joint, known[session])}"
-            texts.setdefault(text, []).append(session)
-    return [f"{text} (in {_some(sessions)})" for text, sessions in texts.items()]
+def _without_effect(resolved: Resolved) -> Iterator[str]:
+    """Say which settings do nothing, and why."""
+    config = resolved.config
+    for key, text in NOT_YET.items():
+        value = lookup(config, key)
+        if value != default(key) and value not in _HARMLESS.get(key, ()):
+            yield f"{key}: {text}"
+    if config.angles and config.triangulation.cam_regex is None:
+        yield "angles: they are of 3D poses, which need triangulation.cam_regex to tell the cameras apart"
+    lacking = [table for table in config.summaries.csv if table.endswith("_filtered")]
+    if lacking:
+        yield f"summaries.csv: this version has no table {', '.join(lacking)}"
 
 
 def _some(names: list[str]) -> str:

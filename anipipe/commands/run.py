@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import joblib
 
 from anipipe.commands.opening import Opened, open_experiment
 from anipipe.engine.declare import Registry, Stage
@@ -65,6 +66,12 @@ class Result:
     restricted: bool = False
 
     @property
+    def conflicts(self) -> list[Job]:
+        """The jobs whose given or edited outputs no longer fit what they were made from."""
+        plan = self.opened.plan
+        return [job for job in plan.jobs if job.selected and plan.state(job) is State.CONFLICT]
+
+    @property
     def exit_status(self) -> int:
         """0, or 1 if anything that was asked for could not be done."""
         outcome = self.outcome
@@ -116,9 +123,9 @@ def run(
         folders = dict.fromkeys(path.rpartition("/")[0] for path in plan.by_output)
         sweeper = Sweeper(root, (opened.disk.path(folder) for folder in folders))
         sweeper.begin()
-        plan.examine_all()
+        opened.look_ahead()
         plan.records.compact()
-        workers = min(request.jobs or os.cpu_count() or 1, len(plan.ahead()))
+        workers = min(request.jobs or joblib.cpu_count(), len(plan.ahead()))
         executor = LocalProcesses(workers) if workers > 1 else InProcess()
         journal = Journal(root, lock.token, command)
         runner = Runner(plan, executor, lock, _Both(observe(opened), journal))
@@ -164,8 +171,11 @@ def write_missing(opened: Opened) -> list[str]:
     path = opened.experiment.root / names["summaries"] / "missing.csv"
     content = text.getvalue()
     try:
-        if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == content:
+        there = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else content[:0]
+        if there == content:
             return []
+        if there and not there.startswith(content.partition("\n")[0]):
+            return [f"{path}: not written by anipipe, and so not replaced; rename it"]
         path.parent.mkdir(exist_ok=True)
         temporary = path.with_name(".missing.csv.tmp")
         temporary.write_text(content, encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -44,7 +44,7 @@ def describe(error: ValidationError, values: dict[str, Any], layers: Sequence[La
             for name, text in cause.faults:
                 found.setdefault((*path, name), text)
         elif item["loc"][-1:] == ("[key]",):
-            found[path] = "needs a name"
+            found[path] = str(cause) if cause is not None else "needs a name"
         elif item["type"] == "value_error":
             found[path] = str(cause)
         elif item["type"] == "extra_forbidden":

@@ -14,7 +14,7 @@ from anipipe.config.poses_3d import (
     ManualVerificationSettings,
     TriangulationSettings,
 )
-from anipipe.config.values import Angle, Name, Section, key
+from anipipe.config.values import Angle, AngleName, Name, Section, key
 
 
 def _check_model_type(value: object) -> object:
@@ -61,7 +61,7 @@ class Config(Section):
     triangulation: TriangulationSettings = TriangulationSettings()
     cameras: dict[Name, CameraSettings] = Field(default_factory=dict)
     labeling: LabelingSettings = LabelingSettings()
-    angles: dict[Name, Angle] = Field(
+    angles: dict[AngleName, Angle] = Field(
         default_factory=dict,
         description='Angle (degrees): three joints, or "axis" or "cross-axis" and three, or "chain" and more',
         json_schema_extra={"example": ["L1A", "L1B", "L1C"]},

@@ -166,6 +166,13 @@ def _check_angle(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _check_angle_name(name: str) -> str:
+    # Columns of every table, beside those of the angles.
+    if name in ("fnum", "filename", "project") or re.fullmatch(r"folder_\d+", name):
+        raise ValueError(f"{name!r} is a column of every table; call the angle something else")
+    return name
+
+
 ANGLE_KIND = Kind(
     '[a, b, c], ["flex" | "axis" | "cross-axis", a, b, c] or ["chain", a, b, c, ...] with names of joints'
 )
@@ -220,6 +227,7 @@ Axes = Annotated[
 ]
 
 Angle = Annotated[tuple[Name, ...], Strict(False), AfterValidator(_check_angle), ANGLE_KIND]
+AngleName = Annotated[Name, AfterValidator(_check_angle_name)]
 
 _Positive = Annotated[int, Field(ge=1)]
 _Corner = Annotated[int, Field(ge=0)]

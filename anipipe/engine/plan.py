@@ -17,7 +17,7 @@ from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Uni
 from anipipe.engine.digest import EMPTY, Disk, count_of, known_prefixes, size_in
 from anipipe.engine.freshness import PENDING, Damage, Situation, State, Verdict, judge
 from anipipe.engine.records import Claims, Facts, Records
-from anipipe.errors import AnipipeError, DataError, UsageError
+from anipipe.errors import AnipipeError, DataError, NotHereError
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +47,11 @@ class Job:
     outputs: dict[str, Artifact]
     selected: bool = True
     forced: bool = False
+
+    def has_option(self, key: str) -> bool:
+        """Say whether a setting is among its options, or in one that is a table."""
+        parts = key.split(".")
+        return any(f"option:{'.'.join(parts[:end])}" in self.fixed for end in range(1, len(parts) + 1))
 
     @property
     def label(self) -> str:
@@ -80,8 +85,11 @@ class Plan:
         self.by_output: dict[str, Job] = {}
         self.dependents: dict[Job, list[Job]] = {}
         self.verdicts: dict[Job, Examined] = {}
+        self._stages, self._whole = {stage.name for stage in registry}, True
         #: Jobs that a run has tried and failed at: nothing more is to come from them.
         self.tried: set[Job] = set()
+        #: What is known to be wrong with the settings of jobs, which are blocked for it.
+        self.objections: dict[Job, list[str]] = {}
         by_kind: dict[str, list[Unit]] = {}
         for unit in units:
             by_kind.setdefault(unit.kind, []).append(unit)
@@ -102,18 +110,19 @@ class Plan:
         units : iterable of Unit, optional
             Only jobs for these; all, if not told.
         """
-        names = {stage.name for stage in stages}
+        self._stages = {stage.name for stage in stages}
         chosen = None if units is None else set(units)
+        self._whole = chosen is None
         for job in self.jobs:
-            job.selected = job.stage.name in names and (chosen is None or job.unit in chosen)
+            job.selected = job.stage.name in self._stages and (chosen is None or job.unit in chosen)
 
     def force(self, paths: Sequence[str]) -> None:
         """Mark the jobs whose outputs are named, or lie below a named folder, to be done whatever is there.
 
         Raises
         ------
-        UsageError
-            If a path (relative to the root) is no output.
+        NotHereError
+            If a path (relative to the root) is no output, or only of jobs that are not selected.
         """
         for wanted in paths:
             hits = [
@@ -124,9 +133,16 @@ class Plan:
             if not hits:
                 folders = dict.fromkeys(path.rpartition("/")[0] for path in self.by_output)
                 there = ", ".join(list(folders)[:6]) or "nothing"
-                raise UsageError(f"--force {wanted}: no stage writes this; there are outputs in {there}, ...")
+                raise NotHereError(
+                    f"--force {wanted}: no stage writes this; there are outputs in {there}, ..."
+                )
             for job in hits:
                 job.forced = True
+            if not any(job.selected for job in hits):
+                names = ", ".join(dict.fromkeys(job.stage.command or job.stage.name for job in hits))
+                raise NotHereError(
+                    f"--force {wanted}: it is made by {names}, for which this run was not asked"
+                )
 
     def examine_all(self, *, retrying: bool = True) -> None:
         """Look ahead: give every job its verdict, as if those before it were done.
@@ -187,8 +203,13 @@ class Plan:
         return Counter(self.state(job) for job in (self.jobs if jobs is None else jobs))
 
     def unclaimed(self) -> list[str]:
-        """Return the keys of recorded parts of collections that no job makes any more."""
-        collected = {stage.name for stage in self.registry if stage.collected}
+        """Return the keys of recorded parts of collections that no job makes any more.
+
+        Only of selected stages, and only if all units are selected: no one else is to touch a collection.
+        """
+        if not self._whole:
+            return []
+        collected = {stage.name for stage in self.registry if stage.collected} & self._stages
         taken = {job.key for job in self.jobs if job.stage.collected}
         return [
             key
@@ -260,7 +281,6 @@ class Plan:
         outputs = {path: digest(path, sampled=a.sampled) for path, a in job.outputs.items()}
         situation = Situation(facts, {path: None if d == EMPTY else d for path, d in outputs.items()})
         examined = Examined(Verdict(State.FRESH), situation, [])
-        current_only = job.stage.fan_in or job.stage.collected
         for source in job.sources:
             producer = source.producer
             state = self.verdicts[producer].verdict.state if producer is not None else State.FRESH
@@ -272,10 +292,14 @@ class Plan:
                     facts.update((f"in:{path}", PENDING) for path in source.paths)
                     examined.usable.append(source)
                     continue
-                if job.stage.fan_in:
+                if job.stage.fan_in and (producer.selected or not self._on_disk(source)):
                     situation.left_out.append(f"{producer.label}: {state}")
                     continue
-                if producer.selected or current_only or not self._on_disk(source):
+                if (
+                    producer.selected
+                    or (job.stage.collected and not job.stage.fan_in)
+                    or not self._on_disk(source)
+                ):
                     situation.missing.append(f"{producer.label} {_plight(state)}")
                     continue
                 examined.stale_inputs.append(f"{producer.label} is {state}")
@@ -288,6 +312,7 @@ class Plan:
                 continue
             facts.update((f"in:{path}", value) for path, value in found)
             examined.usable.append(source)
+        situation.missing += self.objections.get(job, [])
         if job.stage.fan_in and not examined.usable:
             situation.missing.append("nothing to gather: none of its inputs is up to date")
         for role, read in job.stage.file_reads:

@@ -143,7 +143,7 @@ class Records:
         line = {"job": job, "event": event, **content}
         known = self._home(home)
         # ASCII, for a file's name may be no valid text in any encoding.
-        text = json.dumps(line, separators=(",", ":")) + "\n"
+        text = json.dumps(_shortened(line, home), separators=(",", ":")) + "\n"
         path = self.file(home)
         path.parent.mkdir(exist_ok=True)
         with path.open("ab+") as file:

@@ -178,6 +178,37 @@ def write_csv_from_parts(
                     write_lines(file, [_column(batch, name, columns[name]) for name in names])
 
 
+def write_columns(parts: Iterable[Path], path: Path, *, last: Sequence[str] = ()) -> None:
+    """Write a parquet table without rows that has the columns of all parts.
+
+    Readers of a folder of parquet files take its columns from the file whose name comes first. With this
+    file there, under such a name, they read all columns of all parts, missing where a part lacks one.
+
+    Parameters
+    ----------
+    parts, last
+        As in :func:`write_csv_from_parts`.
+    path
+        The file; replaced if it exists.
+
+    Raises
+    ------
+    DataError
+        A part that is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds: dict[str, Any] = {}
+    for part in parts:
+        for column in _schema(part):
+            if column.name not in kinds or pa.types.is_floating(column.type):
+                kinds[column.name] = column.type
+    names = [name for name in kinds if name not in last] + [name for name in last if name in kinds]
+    schema = pa.schema([(name, kinds[name]) for name in names])
+    pq.write_table(schema.empty_table(), path, version="2.6", store_schema=False)
+
+
 def _headers(names: list[str], last: set[str], two_rows: bool) -> list[list[str]]:
     if not two_rows:
         return [names]

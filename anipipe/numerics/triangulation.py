@@ -138,7 +138,7 @@ def quality(
         Number of contributing cameras, (...).
     score
         Smallest score among them, (...).
-        All three are NaN where fewer than 2 cameras contribute.
+        All three are NaN where fewer than 2 cameras contribute, and where there is no point.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def _rate(points: Floats, pixels: Floats, certainty: Floats, rig: Rig) -> tuple[
     used = contributing(pixels, rig)
     distance = reprojection_errors(points, pixels, rig)
     count = used.sum(axis=0)
-    enough = count >= 2
+    enough = (count >= 2) & np.isfinite(points).all(axis=-1)
     total = np.zeros(count.shape)
     lowest = np.full(count.shape, np.inf)
     for index in range(len(rig)):

@@ -232,7 +232,7 @@ class _Walker:
     def _look_for_lost_session(self, folder: str, holding: Sequence[str]) -> None:
         if any((self.root / folder / name).is_dir() for name in holding):
             self.experiment.notices.append(
-                f"{folder} looks like a session, but is called like a folder of results; passed over: rename it"
+                f"{folder} looks like a session, but is called like a folder of results: passed over"
             )
 
     def _problem(self, where: str, message: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anipipe.artifacts import POSE_2D, PREDICTIONS, Prediction
-from anipipe.config import Resolved
 from anipipe.engine.declare import Stage
 from anipipe.formats.poses2d import Pose2D
 from anipipe.stages.options import SettingsOptions, setting
@@ -24,10 +23,6 @@ def import_prediction(prediction: Prediction, *, options: ImportOptions) -> Pose
     return prediction.load(track=options.track, cropped=options.cropped)
 
 
-def _enabled(settings: Resolved) -> bool:
-    return settings.config.model_type in (None, "import")
-
-
 STAGE = Stage(
     name="pose-2d",
     aliases=("analyze", "label"),
@@ -36,5 +31,4 @@ STAGE = Stage(
     reads={"prediction": PREDICTIONS},
     writes=POSE_2D,
     options=ImportOptions,
-    enabled=_enabled,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ def triangulate(views: Iterable[Pose2D], rig: Rig, *, options: TriangulationOpti
     joints = merge_joints(views)
     pixels, scores = stack(views, joints, options)
     points = dlt(pixels, cameras, min_cams=options.min_cams)
+    _say_what_is_lost(points, joints, options)
     error, ncams, score = quality(points, pixels, scores, cameras)
     rotation, center = np.eye(3), np.zeros(3)
     if options.axes and options.reference_point:
@@ -76,11 +78,11 @@ def stack(
     """
     # A camera that started `frame_offset` frames late shows in its frame 0 what the others show in that one.
     late = {view.camera: options.frame_offsets.get(view.camera, 0) for view in views}
-    ends = {view.camera: len(view.points) + late[view.camera] for view in views}
-    frames = max(0, *ends.values())
-    if len(set(ends.values())) > 1:
-        lengths = ", ".join(f"{camera} {end}" for camera, end in ends.items())
-        _say(f"the cameras are of different length ({lengths} frames): rows go to the longest")
+    ends = {view.camera: max(0, len(view.points) + late[view.camera]) for view in views}
+    frames = max(ends.values())
+    if len({len(view.points) for view in views}) > 1:
+        lengths = ", ".join(f"{view.camera} {len(view.points)}" for view in views)
+        _say(f"the cameras are of different length ({lengths} frames): rows go on to the last")
     pixels = np.full((len(views), frames, len(joints), 2), np.nan)
     scores = np.full((len(views), frames, len(joints)), np.nan)
     for index, view in enumerate(views):
@@ -105,9 +107,25 @@ def _check_views(views: Sequence[Pose2D], rig: Rig) -> None:
             f"3D needs at least two cameras, and this trial has {have}; record the others, or set "
             "triangulation.triangulate = false in the session's config.toml"
         )
+    for first, second in combinations(views, 2):
+        here, there = rig.camera(first.camera).centre, rig.camera(second.camera).centre
+        if np.allclose(here, there, rtol=1e-9, atol=0):
+            _say(
+                f"the calibration has cameras {first.camera} and {second.camera} in one and the same place: "
+                "it is probably wrong"
+            )
     absent = [name for name in rig.names if name not in {view.camera for view in views}]
     if absent:
         _say(f"no video of camera {', '.join(absent)}: 3D comes from the other {len(views)}")
+
+
+def _say_what_is_lost(points: Floats, joints: Sequence[str], options: TriangulationOptions) -> None:
+    lost = [joint for index, joint in enumerate(joints) if np.isnan(points[:, index, 0]).all()]
+    if lost:
+        _say(
+            f"no 3D at all for {', '.join(lost)}: in no frame do {options.min_cams} cameras see it with a "
+            f"score of triangulation.score_threshold = {options.score_threshold:g} or more"
+        )
 
 
 def _say(message: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from anipipe.artifacts import ANGLES, PARTS, POSE_2D, POSE_3D, TABLE_CSV
+from anipipe.artifacts import ANGLES, PARTS, POSE_2D, POSE_3D, TABLE_COLUMNS, TABLE_CSV
 from anipipe.config import Resolved
 from anipipe.engine.declare import THIS_UNIT, Artifact, Names, Read, Stage, each
 from anipipe.formats.poses2d import Pose2D
@@ -80,6 +80,11 @@ def gather_csv(parts: Iterable[Path], *, options: Any) -> Iterable[Path]:
     return parts
 
 
+def gather_columns(parts: Iterable[Path], *, options: Any) -> Iterable[Path]:
+    """Write the columns of all parts into a file of their own, so that reading the folder finds them all."""
+    return parts
+
+
 def _concatenated(tables: Sequence[Table]) -> Table:
     """Put tables below each other; a column that one of them lacks is NaN there."""
     names = dict.fromkeys(name for table in tables for name in table if name not in _ROW_LABELS)
@@ -119,6 +124,16 @@ def _stages(
             writes=part,
             options=LabelOptions,
             group="tables",
+        ),
+        Stage(
+            name=f"{name}-columns",
+            command=name,
+            per="experiment",
+            run=gather_columns,
+            reads={"parts": each(part)},
+            writes=TABLE_COLUMNS[table],
+            group="tables",
+            fan_in=True,
         ),
         Stage(
             name=f"{name}-csv",

@@ -302,7 +302,7 @@ def test_one_bad_trial_among_twenty(tmp_path: Path):
     text = lab.run("run-all", check=1)
     assert bad.name in text
     assert len(set(pd.read_csv(lab.root / "summaries/pose_3d.csv")["folder_2"])) == 18
-    assert len(list((lab.root / "summaries/pose_3d.parquet").iterdir())) == 19
+    assert len(list((lab.root / "summaries/pose_3d.parquet").glob("part-*"))) == 19
     missing = pd.read_csv(lab.root / "summaries/missing.csv")
     assert set(missing["session"]) == {"more/mouse12"}
     # The next run tries that one alone again; once mended it joins the tables.
@@ -367,3 +367,89 @@ def test_no_write_permission(lab: Lab):
             assert lab.run("status")
         finally:
             subprocess.call(["umount", target])
+
+
+# ---- what would be silently without effect
+
+
+def test_settings_of_a_camera_that_is_not_there(lab: Lab):
+    (lab.root / "config.toml").write_text(CONFIG + "\n[cameras.camA]\noffset = [5, 0]\n")
+    text = lab.run("run-all", check=1)
+    assert "cameras.camA: no video is of a camera 'camA'" in text
+    assert "(cameras: A, B, C)" in text
+
+
+def test_angles_called_like_columns_of_every_table(lab: Lab):
+    for name in ("fnum", "filename", "project", "folder_1"):
+        (lab.root / "config.toml").write_text(f'{CONFIG}{name} = ["nose", "neck", "hip"]\n')
+        assert f"{name!r} is a column of every table" in lab.run("run-all", check=2)
+
+
+def test_what_only_the_experiment_can_set(lab: Lab):
+    for line in ("nesting = 2", "path = '..'", "[summaries]\ncsv = []", "[pipeline]\nsummaries = 'tables'"):
+        (lab.root / "control/mouse2/config.toml").write_text(line + "\n")
+        text = lab.run("run-all", check=1)
+        assert "can only be set in the experiment's own config.toml" in text
+
+
+def test_a_session_called_like_results_and_a_link_that_leads_nowhere(lab: Lab):
+    (lab.root / "treated/mouse3").rename(lab.root / "treated/angles")
+    (lab.root / "gone").symlink_to(lab.root / "nowhere")
+    (lab.root / "loop").symlink_to("loop")
+    text = lab.run("run-all", check=1)
+    assert "treated/angles looks like a session, but is called like a folder of results" in text
+    assert "gone: a link that leads nowhere" in text
+    assert "loop: a link that leads nowhere" in text
+
+
+def test_joints_that_no_two_cameras_see(lab: Lab):
+    for camera in "AB":
+        truth = lab.truth["control/mouse2/t1"]
+        scores = np.full(truth.shape[:2], 0.9)
+        scores[:, JOINTS.index("hip")] = 0.1
+        write_dlc_csv(prediction(lab, camera), project(truth, lab.rig.camera(camera)), scores=scores)
+    text = lab.run("run-all")
+    assert "no 3D at all for hip" in text
+
+
+def test_two_cameras_in_one_place(lab: Lab):
+    path = lab.root / "calibration/calibration.toml"
+    rig = lab.rig
+    copies = [
+        rig.cameras[0],
+        rig.cameras[1],
+        type(rig.cameras[2])(**{**_fields(rig.cameras[1]), "name": "C"}),
+    ]
+    write_calibration(type(rig)(tuple(copies), {}), path)
+    assert "cameras B and C in one and the same place" in lab.run("run-all")
+
+
+def _fields(camera: object) -> dict[str, object]:
+    names = ("name", "size", "matrix", "distortions", "rotation", "translation", "fisheye")
+    return {name: getattr(camera, name) for name in names}
+
+
+def test_networks_are_asked_for(lab: Lab):
+    (lab.root / "config.toml").write_text('model_type = "deeplabcut"\nmodel_folder = "net"\n' + CONFIG)
+    text = lab.run("run-all")
+    assert "model_type: this version runs no networks" in text
+    assert (lab.root / "summaries/pose_3d.csv").exists()
+
+
+def test_a_file_of_ones_own_called_missing_csv(lab: Lab):
+    (lab.root / "summaries").mkdir()
+    (lab.root / "summaries/missing.csv").write_text("my,list\n1,2\n")
+    assert "not replaced" in lab.run("run-all", check=1)
+    assert (lab.root / "summaries/missing.csv").read_text() == "my,list\n1,2\n"
+
+
+def test_unknown_joints_are_told_before_anything_is_tried(lab: Lab):
+    lab.run("run-all")
+    (lab.root / "config.toml").write_text(CONFIG.replace('["nose", "neck", "hip"]', '["nose", "nek", "hip"]'))
+    text = lab.run("status")
+    assert "blocked" in text
+    text = lab.run("run-all", check=1)
+    assert "blocked angles control/mouse1/t1 and 3 more" in text
+    assert "failed" not in text
+    (lab.root / "config.toml").write_text(CONFIG)
+    assert "blocked" not in lab.run("run-all")

@@ -53,7 +53,7 @@ def test_killed_runs_end_like_one_never_killed(lab: Lab, tmp_path: Path):
             (os.killpg if tries % 4 < 2 else os.kill)(process.pid, signal.SIGKILL)
             landed += 1
         process.wait()
-        counts = json.loads(lab.run("status", "--json"))["counts"]
+        counts = json.loads(lab.run("status", "--json"))[0]["counts"]
         assert not {"given", "edited", "conflict", "archived"} & set(counts), counts
         if "stale" not in counts:  # it is complete: give the next one something to do
             now = (lab.root / "config.toml").read_text()

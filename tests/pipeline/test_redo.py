@@ -37,7 +37,12 @@ def trial_jobs(trial: str, stages: str) -> set[str]:
     return {f"{stage} {trial}" for stage in stages.split()}
 
 
-TABLES_3D = {"summarize-3d-csv", "summarize-errors-csv", "summarize-angles-csv"}
+def whole(*tables: str) -> set[str]:
+    """The jobs that put the parts of tables together."""
+    return {f"summarize-{table}-{what}" for table in tables for what in ("csv", "columns")}
+
+
+TABLES_3D = whole("3d", "errors", "angles")
 
 
 def test_first_run_makes_everything_and_the_truth_is_found(done: Lab):
@@ -103,7 +108,7 @@ def test_an_angle_redoes_angles_and_their_table(done: Lab):
     expected |= {
         f"write-config {session}" for session in ("control/mouse1", "control/mouse2", "treated/mouse3")
     }
-    assert ran(done) == expected | {"summarize-angles-csv"}
+    assert ran(done) == expected | whole("angles")
 
 
 def test_a_threshold_redoes_3d_and_what_follows(done: Lab):
@@ -150,16 +155,16 @@ def test_a_calibration_redoes_the_trials_under_it(done: Lab):
 @pytest.mark.parametrize("damage", ["deleted", "truncated", "emptied"])
 def test_a_damaged_output_is_made_again(done: Lab, path: str, damage: str):
     target = done.root / "control/mouse2" / path
-    whole = target.read_bytes()
+    content = target.read_bytes()
     if damage == "deleted":
         target.unlink()
     else:
-        target.write_bytes(whole[: len(whole) * 2 // 3 if damage == "truncated" else 0])
+        target.write_bytes(content[: len(content) * 2 // 3 if damage == "truncated" else 0])
     why = done.run("status", "--why")
     assert f"control/mouse2/{path} {'was cut short' if damage == 'truncated' else 'was deleted'}" in why
     jobs = ran(done)
     assert len(jobs) == 1
-    assert target.read_bytes() == whole
+    assert target.read_bytes() == content
     assert ran(done) == set()
 
 
@@ -204,7 +209,7 @@ def test_a_changed_prediction_redoes_its_video_and_trial(done: Lab):
     path.write_text(text.replace("0.95\n", "0.85\n", 1))
     jobs = ran(done)
     stages = "pose-3d angles summarize-2d summarize-3d summarize-errors"
-    assert jobs <= trial_jobs("control/mouse2/t1", stages) | {"pose-2d control/mouse2/t1_A"} | TABLES_3D
+    assert jobs <= trial_jobs("control/mouse2/t1", stages) | {"pose-2d control/mouse2/t1_A"} | whole("2d") | TABLES_3D
     assert {"pose-2d control/mouse2/t1_A", "summarize-2d control/mouse2/t1"} <= jobs
 
 
@@ -303,3 +308,95 @@ def test_offsets_and_late_cameras(lab: Lab):
     assert np.allclose(pose.points, lab.truth["treated/mouse3/t1"], atol=1e-6)
     assert np.all(pose.ncams[:2] == 2)
     assert np.all(pose.ncams[2:] == 3)
+
+
+def test_tables_of_sessions_that_differ_hold_all_columns(lab: Lab):
+    (lab.root / "treated/mouse3/config.toml").write_text('[angles]\nextra = ["nose", "hip", "tail"]\n')
+    lab.add_session("mouse0")
+    lab.run("run-all")
+    for table, column in (("angles", "extra"), ("pose_3d", "folder_2"), ("pose_2d", "folder_2")):
+        read = pd.read_parquet(lab.root / f"summaries/{table}.parquet")
+        rows = read[column].notna()
+        assert set(read.loc[rows, "filename"].str[:2]) == {"t1"} if column == "extra" else rows.any()
+        assert rows.sum() == (6 if column == "extra" else len(read) * 4 // 5)
+    written = pd.read_csv(lab.root / "summaries/angles.csv")
+    read = pd.read_parquet(lab.root / "summaries/angles.parquet")
+    assert list(written.columns) == list(read.columns)
+    pd.testing.assert_frame_equal(written, read, check_dtype=False)
+
+
+def test_a_session_renamed_or_copied_keeps_its_records(done: Lab):
+    (done.root / "treated/mouse3").rename(done.root / "treated/mouse9")
+    jobs = ran(done)
+    assert not any(job.startswith(("pose-2d", "pose-3d", "angles")) for job in jobs), jobs
+    shutil.copytree(done.root / "control/mouse2", done.root / "control/copy")
+    path = done.root / "control/copy/predictions/t1_ADLC_net_x1.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-2]))
+    assert {"pose-2d control/copy/t1_A", "pose-3d control/copy/t1"} <= ran(done)
+    assert "given" not in done.run("status")
+
+
+@pytest.mark.parametrize("shorter", ["first row", "last row", "no final newline", "comment"])
+def test_edits_that_make_a_text_shorter_or_longer_are_kept(done: Lab, shorter: str):
+    target = done.root / "control/mouse2/angles/t1.csv"
+    lines = target.read_text().splitlines(keepends=True)
+    if shorter == "first row":
+        lines[1] = "1.0," + lines[1].split(",", 1)[1]
+    elif shorter == "last row":
+        lines[-1] = "1.0," + lines[-1].split(",", 1)[1]
+    elif shorter == "no final newline":
+        lines[1] = "1.0," + lines[1].split(",", 1)[1]
+        lines[-1] = lines[-1].rstrip("\n")
+    else:
+        target = done.root / "control/mouse2/config/config.toml"
+        lines = [*target.read_text().splitlines(keepends=True), "# my note\n"]
+    target.write_text("".join(lines))
+    for _ in range(2):
+        done.run("run-all", check=None)
+        assert target.read_text() == "".join(lines)
+        assert "edited" in done.run("status")
+
+
+def test_a_text_cut_at_the_end_of_a_line_is_made_again(done: Lab):
+    target = done.root / "control/mouse2/pose-3d/t1.csv"
+    content = target.read_text()
+    for keep in range(len(content.splitlines())):
+        target.write_text("".join(content.splitlines(keepends=True)[:keep]))
+        done.run("run-all")
+        assert target.read_text() == content
+
+
+def test_part_of_an_experiment_leaves_the_other_tables_as_they_were(done: Lab):
+    config = done.root / "config.toml"
+    config.write_text(config.read_text().replace("score_threshold = 0.5", "score_threshold = 0.99"))
+    done.run("run-all", "--only", "control/mouse1")
+    read = pd.read_parquet(done.root / "summaries/pose_3d.parquet")
+    written = pd.read_csv(done.root / "summaries/pose_3d.csv")
+    assert set(read["folder_2"]) == set(written["folder_2"]) == {"mouse1", "mouse2", "mouse3"}
+    shutil.rmtree(done.root / "treated")
+    done.run("pose-3d")
+    assert (done.root / "summaries/pose_3d.parquet/part-treated~mouse3~t1.parquet").exists()
+
+
+def test_force_of_what_cannot_be_made_changes_nothing(done: Lab):
+    shutil.rmtree(done.root / "control/mouse2/predictions")
+    before = done.files()
+    text = done.run("run-all", "--force", "control/mouse2/pose-2d")
+    assert "cannot make it again" in text
+    assert done.files() == before
+    assert "was not asked" in done.run("angles", "--force", "control/mouse2/pose-3d/t1.csv", check=2)
+
+
+def test_a_failure_that_was_taken_back_is_forgotten(done: Lab):
+    config = done.root / "config.toml"
+    text = config.read_text()
+    path = done.root / "control/mouse2/predictions/t1_ADLC_net_x1.csv"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    done.run("run-all", check=1)
+    path.write_bytes(content)
+    done.run("run-all")
+    (done.root / "control/mouse2/pose-2d/t1_A.h5").unlink()
+    assert "failed" not in done.run("status")
+    assert config.read_text() == text
