@@ -15,6 +15,7 @@ from anipipe.project import Experiment, walk
 from anipipe.suggest import no_joint
 
 _NO_NETWORKS = "this version runs no networks; 2D poses come from predictions/, or as they are from pose-2d/"
+_NO_CALIBRATION = "this version does not calibrate; it reads calibration/calibration.toml"
 #: Keys and sections whose stages this version lacks, and what that means where they are set.
 NOT_YET = {
     "filter.enabled": "this version does not filter 2D poses; what follows uses the unfiltered ones",
@@ -23,11 +24,12 @@ NOT_YET = {
     "triangulation.ransac": "this version uses all cameras that see a point",
     "triangulation.weights": "this version gives all 2D points the same weight",
     "triangulation.engine": "this version has none but its own",
-    "calibration": "this version does not calibrate; it reads calibration/calibration.toml",
+    "calibration.calibration_init": _NO_CALIBRATION,
+    "calibration.animal_calibration": _NO_CALIBRATION,
+    "calibration.engine": _NO_CALIBRATION,
     "model_type": _NO_NETWORKS,
     "model_folder": _NO_NETWORKS,
     "network": _NO_NETWORKS,
-    "labeling": "this version draws no pictures or videos",
     "converted_video_speed": "this version converts no videos",
 }
 #: Values that are not the default and still ask for nothing that is lacking.
