@@ -74,19 +74,19 @@ def _read_part(paths: Sequence[Path], names: Names) -> Path:
 
 
 #: Columns that say where a row comes from: after all others, in Anipose's order.
-_LAST = ("fnum", *(f"folder_{level}" for level in range(1, 100)), "filename", "project")
+ROW_LABELS = ("fnum", *(f"folder_{level}" for level in range(1, 100)), "filename", "project")
 
 
 def _write_csv(parts: Iterable[Path], path: Path) -> None:
-    write_csv_from_parts(parts, path, last=_LAST)
+    write_csv_from_parts(parts, path, last=ROW_LABELS)
 
 
 def _write_columns(parts: Iterable[Path], path: Path) -> None:
-    write_columns(parts, path, last=_LAST)
+    write_columns(parts, path, last=ROW_LABELS)
 
 
 def _write_csv_2d(parts: Iterable[Path], path: Path) -> None:
-    write_csv_from_parts(parts, path, last=_LAST, two_header_rows=True)
+    write_csv_from_parts(parts, path, last=ROW_LABELS, two_header_rows=True)
 
 
 def _write_text(text: str, path: Path) -> None:

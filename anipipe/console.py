@@ -15,6 +15,17 @@ from anipipe.commands.opening import Opened
 from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.plan import Job, Plan
 
+COLOURS = {
+    State.FRESH: "green",
+    State.STALE: "yellow",
+    State.PENDING: "yellow",
+    State.BLOCKED: "yellow",
+    State.FAILED: "red",
+    State.CONFLICT: "magenta",
+    State.GIVEN: "cyan",
+    State.EDITED: "cyan",
+    State.ARCHIVED: "blue",
+}
 _STYLES: dict[str, dict[str, Any]] = {"bold": {"bold": True}}
 
 
@@ -69,9 +80,6 @@ def table_lines(
         yield "  ".join([name.ljust(first), *padded]).rstrip()
 
 
-_COLOURS = {State.FAILED: "red", State.FRESH: "green", State.CONFLICT: "magenta"}
-
-
 def _cell(counts: Counter[State], marks: Mapping[State, str]) -> str:
     if not counts:
         return "-"
@@ -79,7 +87,7 @@ def _cell(counts: Counter[State], marks: Mapping[State, str]) -> str:
     for state, mark in marks.items():
         if counts[state]:
             number = f"{counts[state]} " if counts.total() > 1 else ""
-            parts.append(paint(f"{number}{mark}", _COLOURS.get(state, "yellow")))
+            parts.append(paint(f"{number}{mark}", COLOURS[state]))
     return ", ".join(parts)
 
 

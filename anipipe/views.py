@@ -7,21 +7,10 @@ from collections.abc import Iterator, Sequence
 from anipipe.commands import status as states
 from anipipe.commands.opening import Opened
 from anipipe.commands.run import Result
-from anipipe.console import paint, table_lines, wrapped
+from anipipe.console import COLOURS, paint, table_lines, wrapped
 from anipipe.engine.freshness import MEANINGS, State
 from anipipe.engine.plan import Job
 
-_COLOURS = {
-    State.FRESH: "green",
-    State.STALE: "yellow",
-    State.PENDING: "yellow",
-    State.BLOCKED: "yellow",
-    State.FAILED: "red",
-    State.CONFLICT: "magenta",
-    State.GIVEN: "cyan",
-    State.EDITED: "cyan",
-    State.ARCHIVED: "blue",
-}
 #: States of a run's end that are neither done nor a failure, but worth counting.
 _KEPT = (State.GIVEN, State.EDITED, State.CONFLICT, State.ARCHIVED)
 
@@ -113,4 +102,4 @@ def _jobs(count: int) -> str:
 
 
 def _coloured(state: State) -> str:
-    return paint(str(state), _COLOURS[state])
+    return paint(str(state), COLOURS[state])

@@ -8,12 +8,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm", ".mts", ".m2ts", ".flv"}
+    | {".3gp", ".ogv", ".h264", ".mj2", ".mjpeg", ".asf"}
+)
 PREDICTION_SUFFIXES = (".analysis.h5", ".h5", ".csv", ".slp")
 META_SUFFIX = "_meta.pickle"
 
 _SCORER = re.compile(r"DLC_|DeepCut_")
 _SLEAP_EXPORT = re.compile(r".+\.\d{3}_(.+)")
-_VIDEO_EXTENSION = re.compile(r"\.(mp4|avi|mov|mkv|m4v|mpg|mpeg|wmv|webm)$", re.IGNORECASE)
+_VIDEO_EXTENSION = re.compile(rf"({'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))})$", re.IGNORECASE)
 _PROCESSED = re.compile(r"(_filtered|_el|_bx|_sk|_full|_assemblies|_meta)+$")
 
 

@@ -8,16 +8,19 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from anipipe.errors import DataError
-from anipipe.formats.prediction_names import PREDICTION_SUFFIXES, meta_for, video_of, without_suffix
-
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm", ".mts", ".m2ts", ".flv"}
-    | {".3gp", ".ogv", ".h264", ".mj2", ".mjpeg", ".asf"}
+from anipipe.formats.prediction_names import (
+    PREDICTION_SUFFIXES,
+    VIDEO_SUFFIXES,
+    meta_for,
+    video_of,
+    without_suffix,
 )
+
 SLEAP_SUFFIXES = frozenset({".analysis.h5", ".slp"})
 #: What Lightning Pose writes beside its predictions: losses, and boxes for cropping.
 _SIDE_FILE = re.compile(r"_(temporal_norm|pca_\w+_error|bbox)\.csv$", re.IGNORECASE)
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+#: What recordings of a calibration board end in.
+BOARD_SUFFIXES = VIDEO_SUFFIXES | {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
 def natural(name: str) -> tuple[tuple[object, ...], str]:

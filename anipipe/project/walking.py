@@ -19,8 +19,7 @@ from anipipe.engine.declare import Unit
 from anipipe.errors import ConfigError, DataError, NotHereError
 from anipipe.project.finding import CONFIG, RESOLVED_FOLDER, absolute, inside, is_ours
 from anipipe.project.naming import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
+    BOARD_SUFFIXES,
     check_cameras,
     find_videos,
     join,
@@ -248,9 +247,7 @@ class _Walker:
             if sub in inside
             for name in listed(self.root, folder, sub)
         ]
-        if not any(
-            name == "calibration.toml" or suffix_of(name) in VIDEO_SUFFIXES | IMAGE_SUFFIXES for name in files
-        ):
+        if not any(name == "calibration.toml" or suffix_of(name) in BOARD_SUFFIXES for name in files):
             return None
         unit = Unit(
             kind="calibration",

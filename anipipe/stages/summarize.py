@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from anipipe.artifacts import ANGLES, PARTS, POSE_2D, POSE_3D, TABLE_COLUMNS, TABLE_CSV
+from anipipe.artifacts import ANGLES, PARTS, POSE_2D, POSE_3D, ROW_LABELS, TABLE_COLUMNS, TABLE_CSV
 from anipipe.config import Resolved
 from anipipe.engine.declare import THIS_UNIT, Artifact, Names, Read, Stage, each
 from anipipe.formats.poses2d import Pose2D
@@ -18,7 +18,6 @@ from anipipe.formats.tables import Table
 from anipipe.stages.options import SettingsOptions, setting
 
 _COORDS = ("x", "y", "likelihood")
-_ROW_LABELS = frozenset(("fnum", "filename", "project", *(f"folder_{level}" for level in range(1, 100))))
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,8 @@ def gather_columns(parts: Iterable[Path], *, options: Any) -> Iterable[Path]:
 
 def _concatenated(tables: Sequence[Table]) -> Table:
     """Put tables below each other; a column that one of them lacks is NaN there."""
-    names = dict.fromkeys(name for table in tables for name in table if name not in _ROW_LABELS)
-    labels = dict.fromkeys(name for table in tables for name in table if name in _ROW_LABELS)
+    names = dict.fromkeys(name for table in tables for name in table if name not in ROW_LABELS)
+    labels = dict.fromkeys(name for table in tables for name in table if name in ROW_LABELS)
 
     def column(table: Table, name: str) -> Any:
         return table[name] if name in table else np.full(len(table["fnum"]), np.nan)

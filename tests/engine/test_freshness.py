@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anipipe.engine.freshness import MEANINGS, PENDING, Situation, State, Verdict, differences, judge
+from anipipe.engine.digest import size_in
+from anipipe.engine.freshness import (
+    MEANINGS,
+    PENDING,
+    Damage,
+    Situation,
+    State,
+    Verdict,
+    differences,
+    judge,
+)
 from anipipe.engine.records import Claims
 
 FACTS: dict[str, Any] = {
@@ -18,8 +28,8 @@ FACTS: dict[str, Any] = {
     "in:a": "a1",
     "in:b": "b1",
 }
-RECORD = {**FACTS, "out:x": "x1", "out:y": "y1"}
-OUTPUTS = {"x": "x1", "y": "y1"}
+RECORD = {**FACTS, "out:x": "x1.10", "out:y": "y1.10"}
+OUTPUTS = {"x": "x1.10", "y": "y1.10"}
 
 
 def without(facts: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -41,27 +51,38 @@ class Case:
     strict: bool = True
     forced: bool = False
     on_disk: tuple[str, ...] = ()
-    torn: tuple[str, ...] = ()
+    kept: list[str] = field(default_factory=list)
+    failing: bool = False
+    #: What is found of outputs; to be asked about any other is a failure of the test.
+    damage: dict[str, Damage] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def look(self, path: str) -> Damage:
+        self.asked.append(path)
+        return self.damage[path]
 
     def judged(self) -> Verdict:
         return judge(
-            Situation(self.now, self.outputs, self.missing),
-            Claims(self.done, self.intents, self.given, self.failure),
+            Situation(self.now, self.outputs, self.missing, failing=self.failing),
+            Claims(self.done, self.intents, self.given, self.failure, self.kept),
             introduced=self.introduced,
             strict=self.strict,
             forced=self.forced,
             exists=lambda path: path in self.on_disk,
-            readable=lambda path: path not in self.torn,
+            damage=self.look,
         )
 
 
 NEVER = {"done": None, "outputs": {"x": None, "y": None}}
-FOREIGN = {"done": None, "outputs": {"x": "foreign", "y": "foreign"}}
-SEEN = {**FACTS, "out:x": "foreign", "out:y": "foreign"}
-EDITED = {"outputs": {"x": "edited", "y": "y1"}}
+FOREIGN = {"done": None, "outputs": {"x": "foreign.4", "y": "foreign.4"}}
+SEEN = {**FACTS, "out:x": "foreign.4", "out:y": "foreign.4"}
+EDITED = {"outputs": {"x": "edited.10", "y": "y1.10"}}
 GONE_A = {"now": without(FACTS, "in:a"), "missing": ["no a"]}
 FAILURE = {"failure": {"message": "it broke", "traceback": "", "time": ""}}
-NEXT = {**FACTS, "in:a": "a2", "out:x": "x2", "out:y": "y2"}
+TORN = {"outputs": {"x": "torn.4", "y": "y1.10"}, "damage": {"x": Damage.TORN}}
+UNSURE = {"outputs": {"x": "shorter.4", "y": "y1.10"}, "damage": {"x": Damage.UNSURE}}
+SHORTENED = {"outputs": {"x": "shorter.4", "y": "y1.10"}, "damage": {"x": Damage.NONE}}
+NEXT = {**FACTS, "in:a": "a2", "out:x": "x2.10", "out:y": "y2.10"}
 
 # state, and what each reason has to hold, all of them and no more
 CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
@@ -104,7 +125,7 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
     "nested option becomes plain": (
         {"now": {**FACTS, "option:style": None}},
         State.STALE,
-        ["style: {'left': '<', 'deep': {'level': 1, 'other': 2}} -> None"],
+        ["style: {'left': '<', 'deep': {'level': 1, 'other': 2}} -> (not set)"],
     ),
     "version": ({"now": {**FACTS, "stage": 2}}, State.STALE, ["stage version 1 -> 2"]),
     "library": ({"now": {**FACTS, "library:opencv": "5.0"}}, State.STALE, ["opencv 4.8 -> 5.0"]),
@@ -116,7 +137,7 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
     "everything at once": (
         {
             "now": {**without(FACTS, "in:b"), "stage": 2, "in:a": "a2", "in:c": "c", "option:size": 4},
-            "outputs": {"x": None, "y": "y1"},
+            "outputs": {"x": None, "y": "y1.10"},
             "on_disk": ("b",),
         },
         State.STALE,
@@ -145,7 +166,11 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
         State.STALE,
         ["new: 5 -> 6"],
     ),
-    "new option without a default": ({"now": {**FACTS, "option:new": 6}}, State.STALE, ["new: None -> 6"]),
+    "new option without a default": (
+        {"now": {**FACTS, "option:new": 6}},
+        State.STALE,
+        ["new: (not set) -> 6"],
+    ),
     "a default is no excuse for what is recorded": (
         {"now": {**FACTS, "option:size": 5}, "introduced": {"size": 5}},
         State.STALE,
@@ -165,40 +190,151 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
         ["a is made again"],
     ),
     # outputs
-    "output deleted": ({"outputs": {"x": None, "y": "y1"}}, State.STALE, ["x was deleted"]),
+    "output deleted": ({"outputs": {"x": None, "y": "y1.10"}}, State.STALE, ["x was deleted"]),
     "outputs deleted": (
         {"outputs": {"x": None, "y": None}},
         State.STALE,
         ["x was deleted", "y was deleted"],
     ),
     "output deleted, failed": (
-        {"outputs": {"x": None, "y": "y1"}, **FAILURE},
+        {"outputs": {"x": None, "y": "y1.10"}, **FAILURE},
         State.FAILED,
         ["it broke", "x was deleted"],
     ),
-    "own output torn": (
-        {"outputs": {"x": "torn", "y": "y1"}, "torn": ("x",)},
+    "own output torn": (TORN, State.STALE, ["x was cut short"]),
+    "own output torn, failed": ({**TORN, **FAILURE}, State.FAILED, ["it broke", "x was cut short"]),
+    "own output torn, input changed": (
+        {**TORN, "now": {**FACTS, "in:a": "a2"}},
         State.STALE,
-        ["x is unreadable"],
+        ["x was cut short", "a changed"],
+    ),
+    "own output torn, the other deleted": (
+        {**TORN, "outputs": {"x": "torn.4", "y": None}},
+        State.STALE,
+        ["x was cut short", "y was deleted"],
+    ),
+    "own output torn, input pending": (
+        {**TORN, "now": {**FACTS, "in:a": PENDING}},
+        State.STALE,
+        ["x was cut short"],
     ),
     "own intended output torn": (
-        {"done": None, "intents": [RECORD], "outputs": {"x": "torn", "y": None}, "torn": ("x",)},
+        {
+            "done": None,
+            "intents": [RECORD],
+            "outputs": {"x": "torn.4", "y": None},
+            "damage": {"x": Damage.TORN},
+        },
         State.STALE,
-        ["x is unreadable", "y is not there yet"],
+        ["x was cut short", "y is not there yet"],
     ),
-    "own output torn, input missing": (
-        {"outputs": {"x": "torn", "y": "y1"}, "torn": ("x",), **GONE_A},
-        State.BLOCKED,
-        ["no a"],
+    "own output torn, input missing": ({**TORN, **GONE_A}, State.BLOCKED, ["no a"]),
+    "own output torn, the other edited": (
+        {**TORN, "outputs": {"x": "torn.4", "y": "edited.10"}},
+        State.EDITED,
+        ["y was changed since anipipe made it"],
     ),
-    "as recorded, though unreadable": ({"torn": ("x", "y")}, State.FRESH, []),
+    # cut short or edited near the end
+    "unsure": (UNSURE, State.STALE, ["x was cut short, or edited near its end"]),
+    "unsure, failed": (
+        {**UNSURE, **FAILURE},
+        State.FAILED,
+        ["it broke", "x was cut short, or edited near its end"],
+    ),
+    "unsure, the other deleted": (
+        {**UNSURE, "outputs": {"x": "shorter.4", "y": None}},
+        State.STALE,
+        ["x was cut short, or edited near its end", "y was deleted"],
+    ),
+    "unsure, the other torn": (
+        {
+            "outputs": {"x": "shorter.4", "y": "torn.4"},
+            "damage": {"x": Damage.UNSURE, "y": Damage.TORN},
+        },
+        State.STALE,
+        ["y was cut short", "x was cut short, or edited near its end"],
+    ),
+    "both unsure": (
+        {
+            "outputs": {"x": "shorter.4", "y": "shorter.5"},
+            "damage": {"x": Damage.UNSURE, "y": Damage.UNSURE},
+        },
+        State.STALE,
+        ["x was cut short, or edited near its end", "y was cut short, or edited near its end"],
+    ),
+    "unsure, the other edited": (
+        {**UNSURE, "outputs": {"x": "shorter.4", "y": "edited.10"}},
+        State.EDITED,
+        ["x was changed since anipipe made it", "y was changed since anipipe made it"],
+    ),
+    "unsure, input changed": (
+        {**UNSURE, "now": {**FACTS, "in:a": "a2"}},
+        State.CONFLICT,
+        ["x was changed since", "a changed", "--force x"],
+    ),
+    "unsure, option changed, failed": (
+        {**UNSURE, **FAILURE, "now": {**FACTS, "option:size": 4}},
+        State.CONFLICT,
+        ["x was changed since", "size: 3 -> 4", "--force x"],
+    ),
+    "unsure, input pending": (
+        {**UNSURE, "now": {**FACTS, "in:a": PENDING}},
+        State.EDITED,
+        ["x was changed since"],
+    ),
+    "unsure, input missing": ({**UNSURE, **GONE_A}, State.EDITED, ["x was changed since"]),
+    "unsure, and found to be edited before": (
+        {**UNSURE, "damage": {}, "kept": ["older.3", "shorter.4"]},
+        State.EDITED,
+        ["x was changed since"],
+    ),
+    "unsure, and something else was found to be edited before": (
+        {**UNSURE, "kept": ["older.3"]},
+        State.STALE,
+        ["x was cut short, or edited near its end"],
+    ),
+    "kept, input changed": (
+        {**UNSURE, "damage": {}, "kept": ["shorter.4"], "now": {**FACTS, "in:a": "a2"}},
+        State.CONFLICT,
+        ["x was changed since", "a changed", "--force x"],
+    ),
+    "shorter, but somebody's work": (SHORTENED, State.EDITED, ["x was changed since"]),
+    "shorter, but somebody's work, input changed": (
+        {**SHORTENED, "now": {**FACTS, "in:a": "a2"}},
+        State.CONFLICT,
+        ["x was changed since", "a changed", "--force x"],
+    ),
+    "as long as it was": (
+        {"outputs": {"x": "other.10", "y": "y1.10"}},
+        State.EDITED,
+        ["x was changed since"],
+    ),
+    "longer than it was": (
+        {"outputs": {"x": "other.11", "y": "y1.10"}},
+        State.EDITED,
+        ["x was changed since"],
+    ),
+    "cannot be looked at": (
+        {"outputs": {"x": "!Permission denied", "y": "y1.10"}},
+        State.EDITED,
+        ["x was changed since"],
+    ),
+    "shorter than intended, as long as before": (
+        {
+            "intents": [{**RECORD, "out:x": "x2.20"}],
+            "outputs": {"x": "torn.10", "y": "y1.10"},
+            "damage": {"x": Damage.TORN},
+        },
+        State.STALE,
+        ["x was cut short"],
+    ),
     # interrupted between renames, or before the confirmation
     "renamed, not confirmed": ({"done": None, "intents": [RECORD]}, State.FRESH, []),
     "made again, renamed, not confirmed": (
         {
             "intents": [NEXT],
             "now": {**FACTS, "in:a": "a2"},
-            "outputs": {"x": "x2", "y": "y2"},
+            "outputs": {"x": "x2.10", "y": "y2.10"},
         },
         State.FRESH,
         [],
@@ -212,18 +348,18 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
         {
             "intents": [NEXT],
             "now": {**FACTS, "in:a": "a2"},
-            "outputs": {"x": "x2", "y": "y1"},
+            "outputs": {"x": "x2.10", "y": "y1.10"},
         },
         State.STALE,
         ["x is from an interrupted run", "a changed"],
     ),
     "made again, one of two renamed, and input as before": (
-        {"intents": [NEXT], "outputs": {"x": "x2", "y": "y1"}},
+        {"intents": [NEXT], "outputs": {"x": "x2.10", "y": "y1.10"}},
         State.STALE,
         ["x is from an interrupted run"],
     ),
     "first made, one of two renamed": (
-        {"done": None, "intents": [RECORD], "outputs": {"x": "x1", "y": None}},
+        {"done": None, "intents": [RECORD], "outputs": {"x": "x1.10", "y": None}},
         State.STALE,
         ["y was deleted"],
     ),
@@ -232,7 +368,7 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
             "done": None,
             "intents": [RECORD, NEXT],
             "now": {**FACTS, "in:a": "a2"},
-            "outputs": {"x": "x2", "y": "y1"},
+            "outputs": {"x": "x2.10", "y": "y1.10"},
         },
         State.STALE,
         ["x is from an interrupted run", "y is from an interrupted run"],
@@ -240,12 +376,12 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
     # given
     "given": (FOREIGN, State.GIVEN, ["x was not made by anipipe", "y was not made by anipipe"]),
     "one output given": (
-        {"done": None, "outputs": {"x": "foreign", "y": None}},
+        {"done": None, "outputs": {"x": "foreign.4", "y": None}},
         State.GIVEN,
         ["x was not made by anipipe"],
     ),
     "given, torn": (
-        {**FOREIGN, "torn": ("x", "y")},
+        {**FOREIGN, "damage": {}},
         State.GIVEN,
         ["x was not made by anipipe", "y was not made by anipipe"],
     ),
@@ -280,14 +416,14 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
         ["x was not made by anipipe", "y was not made by anipipe"],
     ),
     "given, replaced, input changed": (
-        {**FOREIGN, "given": {**SEEN, "out:y": "before"}, "now": {**FACTS, "in:a": "a2"}},
+        {**FOREIGN, "given": {**SEEN, "out:y": "before.4"}, "now": {**FACTS, "in:a": "a2"}},
         State.GIVEN,
         ["x was not made by anipipe", "y was not made by anipipe"],
     ),
     "given, one output of two, input changed": (
         {
             "done": None,
-            "outputs": {"x": "foreign", "y": None},
+            "outputs": {"x": "foreign.4", "y": None},
             "given": {**SEEN, "out:y": None},
             "now": {**FACTS, "in:a": "a2"},
         },
@@ -302,8 +438,8 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
     "made, then given beside it, input changed since it was given": (
         {
             "done": without(RECORD, "out:y"),
-            "outputs": {"x": "x1", "y": "foreign"},
-            "given": {**FACTS, "out:x": "x1", "out:y": "foreign"},
+            "outputs": {"x": "x1.10", "y": "foreign.4"},
+            "given": {**FACTS, "out:x": "x1.10", "out:y": "foreign.4"},
             "now": {**FACTS, "in:a": "a2"},
         },
         State.CONFLICT,
@@ -318,12 +454,12 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
     ),
     "edited, inputs missing": ({**EDITED, **GONE_A}, State.EDITED, ["x was changed since"]),
     "edited, other output deleted": (
-        {"outputs": {"x": "edited", "y": None}},
+        {"outputs": {"x": "edited.10", "y": None}},
         State.EDITED,
         ["x was changed since anipipe made it"],
     ),
     "edited after an unconfirmed making": (
-        {"done": None, "intents": [RECORD], "outputs": {"x": "edited", "y": "y1"}},
+        {"done": None, "intents": [RECORD], "outputs": {"x": "edited.10", "y": "y1.10"}},
         State.EDITED,
         ["x was changed since"],
     ),
@@ -337,8 +473,22 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
     "archived, options changed": (
         {"now": {**without(FACTS, "in:a"), "option:size": 4}, "missing": ["no a"]},
         State.ARCHIVED,
-        ["input a is gone"],
+        ["size: 3 -> 4", "input a is gone"],
     ),
+    "archived, everything else changed": (
+        {
+            "now": {**without(FACTS, "in:a"), "stage": 2, "library:opencv": "5.0", "in:b": "b2"},
+            "missing": ["no a"],
+        },
+        State.ARCHIVED,
+        ["stage version 1 -> 2", "opencv 4.8 -> 5.0", "b changed", "input a is gone"],
+    ),
+    "not archived: what it rests on failed, and may yet come": (
+        {**GONE_A, "failing": True},
+        State.BLOCKED,
+        ["no a"],
+    ),
+    "as recorded, though something failed": ({"failing": True}, State.FRESH, []),
     "archived, failed before": ({**GONE_A, **FAILURE}, State.ARCHIVED, ["input a is gone"]),
     "not archived: the file is there, but cannot be used": (
         {**GONE_A, "on_disk": ("a",)},
@@ -356,7 +506,7 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
         ["input a is gone", "new input c"],
     ),
     "not archived: an output is missing": (
-        {**GONE_A, "outputs": {"x": "x1", "y": None}},
+        {**GONE_A, "outputs": {"x": "x1.10", "y": None}},
         State.BLOCKED,
         ["no a"],
     ),
@@ -369,8 +519,27 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
     "forced, as recorded": ({"forced": True}, State.STALE, ["--force"]),
     "forced, given": ({**FOREIGN, "forced": True}, State.STALE, ["--force"]),
     "forced, edited": ({**EDITED, "forced": True}, State.STALE, ["--force"]),
-    "forced, inputs missing": ({**FOREIGN, **GONE_A, "forced": True}, State.BLOCKED, ["no a"]),
-    "forced, archived": ({**GONE_A, "forced": True}, State.BLOCKED, ["no a"]),
+    "forced, unsure": ({**UNSURE, "damage": {}, "forced": True}, State.STALE, ["--force"]),
+    "forced, given, inputs missing": (
+        {**FOREIGN, **GONE_A, "forced": True},
+        State.GIVEN,
+        ["x was not made", "y was not made", "--force cannot make it again: no a"],
+    ),
+    "forced, edited, inputs missing": (
+        {**EDITED, **GONE_A, "forced": True},
+        State.EDITED,
+        ["x was changed since", "--force cannot make it again: no a"],
+    ),
+    "forced, archived": (
+        {**GONE_A, "forced": True},
+        State.ARCHIVED,
+        ["input a is gone", "--force cannot make it again: no a"],
+    ),
+    "forced, blocked": (
+        {**NEVER, **GONE_A, "missing": ["no a", "no b"], "forced": True},
+        State.BLOCKED,
+        ["no a", "no b", "--force cannot make it again: no a", "--force cannot make it again: no b"],
+    ),
 }
 
 
@@ -382,6 +551,42 @@ def test_judge(name):
     assert len(verdict.reasons) == len(expected), verdict.reasons
     for part in expected:
         assert any(part in reason for reason in verdict.reasons), (part, verdict.reasons)
+    unsure = " was cut short, or edited near its end"
+    doubtful = tuple(r.removesuffix(unsure) for r in verdict.reasons if r.endswith(unsure))
+    assert verdict.compare == doubtful, "exactly what the reasons are in doubt about"
+
+
+@pytest.mark.parametrize(
+    ("digest", "asked"),
+    [
+        ("other.9", ["x"]),
+        ("other.1", ["x"]),
+        ("~other.9", ["x"]),
+        ("other.10", []),
+        ("other.11", []),
+        ("x1.10", []),
+        ("x2.12", []),
+        ("!Permission denied", []),
+        ("kept.9", []),
+        (None, []),
+    ],
+)
+@pytest.mark.parametrize("intended", [False, True])
+def test_damage_is_asked_of_what_is_shorter_than_it_was_made_and_not_known_to_be_edited(
+    digest, asked, intended
+):
+    case = Case(outputs={"x": digest, "y": "y1.10"}, kept=["kept.9"], damage={"x": Damage.NONE})
+    if intended:  # the latest making counts
+        case.intents = [{**RECORD, "out:x": "x2.12"}]
+        asked = asked or (["x"] if digest in ("other.10", "other.11") else [])
+    case.judged()
+    assert case.asked == asked
+
+
+@pytest.mark.parametrize("digest", ["foreign.4", "foreign.1", "foreign.100"])
+def test_damage_is_not_asked_of_what_was_never_made(digest):
+    case = Case(done=without(RECORD, "out:x"), outputs={"x": digest, "y": "y1.10"})
+    assert case.judged().state is State.GIVEN and case.asked == []
 
 
 def test_every_state_is_covered_and_has_a_meaning():
@@ -407,7 +612,12 @@ def test_option_that_is_gone_is_a_difference():
 
 @pytest.mark.parametrize(
     ("was", "default", "expected"),
-    [(3, {}, "size: 3 -> None"), (3, {"size": 4}, "size: 3 -> 4"), (4, {"size": 4}, None), (None, {}, None)],
+    [
+        (3, {}, "size: 3 -> (not set)"),
+        (3, {"size": 4}, "size: 3 -> 4"),
+        (4, {"size": 4}, None),
+        (None, {}, None),
+    ],
 )
 def test_option_that_is_gone_is_taken_to_have_its_default(was, default, expected):
     then = {**FACTS, "option:size": was}
@@ -415,6 +625,23 @@ def test_option_that_is_gone_is_taken_to_have_its_default(was, default, expected
     assert found == ([] if expected is None else [expected])
     back = differences(without(FACTS, "option:size"), then, default)
     assert len(back) == len(found), "the same, whichever of the two is the older"
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "expected"),
+    [
+        ({"A": 0, "B": 1}, {"A": 5, "B": 1}, ["cameras.A.offset: 0 -> 5"]),
+        ({"A": 0}, {"A": None}, ["cameras.A.offset: 0 -> (not set)"]),
+        ({"A": None}, {"A": 0}, ["cameras.A.offset: (not set) -> 0"]),
+        ({"A": 0}, {"A": 0, "B": 2}, ["cameras.B.offset = 2 was added"]),
+        ({"A": 0, "B": 2}, {"A": 0}, ["cameras.B.offset was removed"]),
+        ({"A": {"x": 1}}, {"A": {"x": 2}}, ["cameras.A.offset.x: 1 -> 2"]),
+        ({"A": 0}, {"A": 0}, []),
+    ],
+)
+def test_option_of_each_entry_is_named_by_the_entry(was, now, expected):
+    key = "option:cameras.*.offset"
+    assert differences({key: was}, {key: now}, {}) == expected
 
 
 def test_library_that_is_gone_is_a_difference():
@@ -431,7 +658,8 @@ fact = st.one_of(leaf, st.dictionaries(st.sampled_from("pq"), leaf, max_size=2))
 base = st.fixed_dictionaries({"stage": st.integers(1, 2), "option:o": fact, "option:n": fact})
 inputs = st.dictionaries(st.sampled_from(["in:a", "in:b", "in:c"]), st.sampled_from("12"), max_size=3)
 facts = st.builds(lambda one, two: {**one, **two}, base, inputs)
-digests = st.sampled_from("12")
+digests = st.sampled_from(["1.5", "2.9", "3.7"])
+damages = st.fixed_dictionaries({"x": st.sampled_from(Damage), "y": st.sampled_from(Damage)})
 outputs = st.fixed_dictionaries({"x": digests, "y": digests})
 maybe_outputs = st.fixed_dictionaries({"x": st.none() | digests, "y": st.none() | digests})
 
@@ -445,7 +673,7 @@ records = st.builds(record, facts, outputs)
 
 @given(facts, facts | st.none(), outputs, st.booleans(), st.booleans(), st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_fresh_exactly_if_facts_are_equal(now, then, out, strict, failed, readable):
+def test_fresh_exactly_if_facts_are_equal(now, then, out, strict, failed, failing):
     then = now if then is None else then
     case = Case(
         now,
@@ -453,9 +681,10 @@ def test_fresh_exactly_if_facts_are_equal(now, then, out, strict, failed, readab
         record(then, out),
         strict=strict,
         failure={"message": "no"} if failed else None,
-        torn=() if readable else ("x", "y"),
+        failing=failing,
     )
     assert (case.judged().state is State.FRESH) == (then == now)
+    assert case.asked == []
 
 
 @given(
@@ -469,10 +698,13 @@ def test_fresh_exactly_if_facts_are_equal(now, then, out, strict, failed, readab
     st.booleans(),
     st.sets(st.sampled_from("xyabc")),
     st.booleans(),
+    damages,
+    st.lists(digests, max_size=1),
+    st.booleans(),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=800, deadline=None)
 def test_nobodys_work_is_overwritten_and_fresh_is_true(
-    now, out, done, intents, given_facts, failed, missing, strict, on_disk, forced
+    now, out, done, intents, given_facts, failed, missing, strict, on_disk, forced, damage, kept, failing
 ):
     """Whatever is recorded and on disk."""
     case = Case(
@@ -485,24 +717,41 @@ def test_nobodys_work_is_overwritten_and_fresh_is_true(
         missing,
         strict=strict,
         on_disk=tuple(on_disk),
-        forced=forced,
+        damage=damage,
+        kept=kept,
+        failing=failing,
     )
-    state = case.judged().state
-    made = [*intents, *([done] if done else [])]
-    foreign = [
-        path
-        for path, digest in out.items()
-        if digest is not None and digest not in [facts[f"out:{path}"] for facts in made]
-    ]
+    verdict = case.judged()
+    state = verdict.state
     if forced:
-        assert state in (State.STALE, State.BLOCKED)
-    elif foreign:
-        assert state in (State.GIVEN, State.EDITED, State.CONFLICT)
+        case.forced = True
+        cannot = tuple(f"--force cannot make it again: {text}" for text in missing)
+        expected = Verdict(state, (*verdict.reasons, *cannot)) if missing else None
+        assert case.judged() == (expected or Verdict(State.STALE, ("asked for with --force",)))
+    made = [*intents, *([done] if done else [])]
+    latest = [*reversed(intents), *([done] if done else [])]
+    found = {}
+    for path, digest in out.items():
+        if digest is not None and digest not in [facts[f"out:{path}"] for facts in made]:
+            shorter = latest and size_in(digest) < size_in(latest[0][f"out:{path}"])
+            found[path] = damage[path] if shorter and digest not in kept else Damage.NONE
+    foreign = [path for path, what in found.items() if what is Damage.NONE]
+    unsure = [path for path, what in found.items() if what is Damage.UNSURE]
+    others = (State.GIVEN, State.EDITED, State.CONFLICT)
+    if foreign:
+        assert state in others
+    elif unsure:
+        # Either it is kept, or all is as it was when it was made, so that there is something to compare.
+        alike = not missing and (done is None or not differences(done, now, {}))
+        assert (state in (State.STALE, State.FAILED)) if alike else state in others
+        assert verdict.compare == (tuple(unsure) if alike else ())
     else:
-        assert state not in (State.GIVEN, State.EDITED, State.CONFLICT)
+        assert state not in others
+    if foreign or not unsure:
+        assert verdict.compare == ()
     if state is State.FRESH:
         assert any(record(now, out) == facts for facts in made)
-    if state.current and not foreign:
-        assert None not in out.values()
-    if missing and not foreign:
-        assert state in (State.BLOCKED, State.ARCHIVED)
+    if state.current and state not in others:
+        assert None not in out.values() and not found
+    if missing and not foreign and not unsure:
+        assert state is State.BLOCKED if failing else state in (State.BLOCKED, State.ARCHIVED)

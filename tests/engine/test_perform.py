@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from anipipe.engine.digest import digest_file, prefix_digests, size_in
 from anipipe.engine.perform import Failed, Input, Loaded, Made, Task, explain_os_error, load, perform
 from anipipe.errors import DataError
 
@@ -38,9 +39,27 @@ def test_made_output_waits_beside_its_target(tmp_path):
     assert temporary.parent == tmp_path / "deep/er" and temporary.suffix == ".txt"
     assert temporary.name.startswith(".anipipe-abcd-")
     assert temporary.read_text() == "<ALPHA>\n" + END
-    assert len(digest) == 32
+    assert digest == digest_file(temporary) and len(digest) == 32 + len(".13") and size_in(digest) == 13
     assert not (tmp_path / target).exists()
     assert made.notes == {"letters": 8} and made.seconds > 0
+
+
+def test_prefixes_are_noted_of_texts_only_by_file_name(tmp_path):
+    (tmp_path / "in.txt").write_text("abcd" + END)
+    made = perform(
+        task(
+            tmp_path,
+            stage=SPLIT_STAGE,
+            inputs=(Input("text", textline.JOINED, ("in.txt",), {}),),
+            outputs=(
+                (dataclasses.replace(textline.HEAD, text=True), "one/head.txt"),
+                (textline.TAIL, "tail.txt"),
+            ),
+            options=None,
+        )
+    )
+    temporary = made.outputs["one/head.txt"][0]
+    assert made.notes["prefixes"] == {"head.txt": prefix_digests(temporary)}
 
 
 def test_jobs_of_one_worker_in_one_folder_do_not_share_a_temporary(tmp_path):

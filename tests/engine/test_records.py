@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -80,6 +81,97 @@ def test_withdrawn_is_as_if_never_made(tmp_path):
     assert list(again(records).claims("", "x").made()) == []
 
 
+def test_what_was_found_to_be_edited_is_remembered_until_it_is_made_again(tmp_path):
+    records = Records(tmp_path)
+    records.append("", "x", "intent", facts=ONE)
+    records.append("", "x", "done", notes={})
+    for digest in ("a.1", "b.2"):
+        records.append("", "x", "kept", digest=digest)
+    records.append("", "x", "failed", message="no")
+    records.append("", "x", "intent", facts=TWO)
+    for seen in (records, again(records)):
+        assert seen.claims("", "x").kept == ["a.1", "b.2"]
+    records.append("", "x", "done", notes={})
+    for seen in (records, again(records)):
+        assert seen.claims("", "x") == Claims(done=TWO)
+
+
+HOME_FACTS = {
+    "stage": 1,
+    "option:in:a/b": "a/b",
+    "in:a/b/source.txt": "1.1",
+    "in:a/b/deep/er.txt": "2.1",
+    "in:a/bc.txt": "3.1",
+    "in:a/calibration.toml": "4.1",
+    "in:table/a/b/x.txt": "5.1",
+    "out:a/b/made é.txt": "6.1",
+    "out:tables/b.txt": "7.1",
+}
+
+
+def filled(root: Path, home: str, times=1) -> Claims:
+    records = Records(root)
+    (root / home).mkdir(parents=True)
+    for _ in range(times):
+        records.append(home, "x", "intent", facts=HOME_FACTS)
+        records.append(home, "x", "done", notes={"prefixes": {"made é.txt": "00"}})
+        records.append(home, "x", "intent", facts={**HOME_FACTS, "stage": 2})
+        records.append(home, "x", "given", facts={**HOME_FACTS, "stage": 3})
+        records.append(home, "x", "failed", message="no")
+        records.append(home, "x", "kept", digest="8.1")
+    return records.claims(home, "x")
+
+
+def in_home(home: str, stage: int) -> dict:
+    """Return the facts as they are for another home: what is below it has moved, the rest has not."""
+    moved = {
+        "in:a/b/source.txt": f"in:{home}/source.txt",
+        "in:a/b/deep/er.txt": f"in:{home}/deep/er.txt",
+        "out:a/b/made é.txt": f"out:{home}/made é.txt",
+    }
+    return {moved.get(key, key): value for key, value in {**HOME_FACTS, "stage": stage}.items()}
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize("new", ["a/c", "z", "a/b b/b", "other/a/b"])
+def test_renamed_or_copied_home_keeps_its_records(tmp_path, copied, compacted, new):
+    before = filled(tmp_path, "a/b", 40 if compacted else 1)
+    if compacted:
+        long = Records(tmp_path)
+        long.claims("a/b", "x")
+        length = long.file("a/b").stat().st_size
+        long.compact()
+        assert long.file("a/b").stat().st_size < length / 5
+    (tmp_path / new).parent.mkdir(parents=True, exist_ok=True)
+    (shutil.copytree if copied else shutil.move)(tmp_path / "a/b", tmp_path / new)
+    claims = Records(tmp_path).claims(new, "x")
+    assert (claims.done, claims.given) == (in_home(new, 1), in_home(new, 3))
+    assert claims.intents[-1] == in_home(new, 2)
+    assert (claims.failure, claims.kept[-1:], claims.notes) == (before.failure, ["8.1"], before.notes)
+    assert Records(tmp_path).claims("a/b", "x") == (before if copied else Claims())
+
+
+def test_paths_of_the_root_and_of_other_homes_are_kept_as_they_are(tmp_path):
+    (tmp_path / "a").mkdir()
+    records = Records(tmp_path)
+    facts = {"in:a/x": "1", "in:b/x": "2", "in:x": "3", "out:tables/a/x": "4"}
+    records.append("", "x", "intent", facts=facts)
+    records.append("a", "x", "intent", facts=facts)
+    lines = [json.loads(records.file(home).read_bytes())["facts"] for home in ("", "a")]
+    assert lines == [facts, {"in:./x": "1", "in:b/x": "2", "in:x": "3", "out:tables/a/x": "4"}]
+    assert again(records).claims("a", "x").intents == again(records).claims("", "x").intents == [facts]
+
+
+def test_records_that_name_whole_paths_are_still_understood(tmp_path):
+    """As they were written before."""
+    (tmp_path / "a/.anipipe").mkdir(parents=True)
+    facts = {"in:a/x": "1", "in:note": "2", "out:a/y": "3"}
+    line = {"job": "x", "event": "done", "facts": facts, "notes": {}}
+    Records(tmp_path).file("a").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    assert Records(tmp_path).claims("a", "x") == Claims(done=facts)
+
+
 def test_jobs_and_homes_are_kept_apart(tmp_path):
     (tmp_path / "a").mkdir()
     records = Records(tmp_path)
@@ -152,6 +244,9 @@ HOSTILE = [
     b'{"job": "x", "event": "done", "notes": 7}',
     b'{"job": "x", "event": "given", "facts": 3}',
     b'{"job": "x", "event": "failed", "message": 3}',
+    b'{"job": "x", "event": "kept"}',
+    b'{"job": "x", "event": "kept", "digest": 5}',
+    b'{"job": "x", "event": "kept", "digest": ["a.5"]}',
     b'{"job": "x", "event": "failed", "message": ["a"], "traceback": null}',
 ]
 
@@ -181,7 +276,9 @@ def test_garbage_between_lines_is_ignored(garbage):
         assert again(records).claims("", "x").intents == [ONE, TWO]
 
 
-facts_of = st.dictionaries(st.sampled_from(["in:a", "out:b", "option:ü"]), st.integers(0, 3), min_size=1)
+facts_of = st.dictionaries(
+    st.sampled_from(["in:a", "in:h/a", "out:b", "out:h/b", "option:ü"]), st.integers(0, 3), min_size=1
+)
 events = st.one_of(
     st.tuples(st.just("intent"), st.fixed_dictionaries({"facts": facts_of})),
     st.tuples(
@@ -193,34 +290,40 @@ events = st.one_of(
         st.just("failed"),
         st.fixed_dictionaries({"message": st.text(), "traceback": st.text(), "time": st.text()}),
     ),
+    st.tuples(st.just("kept"), st.fixed_dictionaries({"digest": st.sampled_from(["1.2", "~3.4"])})),
     st.tuples(st.just("withdrawn"), st.just({})),
 )
 
 
-def record(records: Records, job: str, event: str, content: dict) -> None:
+def record(records: Records, home: str, job: str, event: str, content: dict) -> None:
     if event == "made":  # as the runner does it
-        records.append("", job, "intent", facts=content["facts"])
-        records.append("", job, "done", notes=content["notes"])
+        records.append(home, job, "intent", facts=content["facts"])
+        records.append(home, job, "done", notes=content["notes"])
     else:
-        records.append("", job, event, **content)
+        records.append(home, job, event, **content)
 
 
-@given(st.lists(st.tuples(st.sampled_from("xyz"), events), max_size=30), st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
-def test_compaction_keeps_the_meaning_of_any_history(history, repeat):
+@given(
+    st.lists(st.tuples(st.sampled_from("xyz"), events), max_size=30),
+    st.integers(1, 20),
+    st.sampled_from(["", "h"]),
+)
+@settings(max_examples=80, deadline=None)
+def test_compaction_keeps_the_meaning_of_any_history(history, repeat, home):
     with tempfile.TemporaryDirectory() as folder:
         records = Records(Path(folder))
+        (Path(folder) / home).mkdir(exist_ok=True)
         for _ in range(repeat if len(history) < 10 else 3):
             for name, (event, content) in history:
-                record(records, name, event, content)
-        before = meaning(records)
-        assert meaning(again(records)) == before
+                record(records, home, name, event, content)
+        before = meaning(records, [home])
+        assert meaning(again(records), [home]) == before
         long = again(records)
-        list(long.jobs(""))
+        list(long.jobs(home))
         long.compact()
-        assert meaning(long) == before
-        assert meaning(again(records)) == before
-        assert {p.name for p in records.file("").parent.glob("*")} <= {"records.jsonl"}
+        assert meaning(long, [home]) == before
+        assert meaning(again(records), [home]) == before
+        assert {p.name for p in records.file(home).parent.glob("*")} <= {"records.jsonl"}
 
 
 def grown(tmp_path, times=60) -> Records:

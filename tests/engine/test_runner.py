@@ -185,6 +185,25 @@ def test_moved_or_copied_experiment_recomputes_nothing(lab):
     assert lab.run().made == set()
 
 
+def test_renamed_session_recomputes_only_its_part_of_the_tables(lab):
+    lab.put("a/note.txt", "a note")
+    lab.run()
+    lab.path("a").rename(lab.path("c"))
+    done = lab.run()
+    assert done.made == {"part c", "count"} and done.watcher.withdrawals == ["tables/parts/a.txt"]
+    assert set(done.watcher.states.values()) == {State.FRESH}
+    lab.put("c/upper/one.txt", "better and longer\n" + END)
+    assert lab.run().state("upper c/one") is State.EDITED
+
+
+def test_copied_session_recomputes_only_its_part_of_the_tables(lab):
+    lab.run()
+    shutil.copytree(lab.path("a"), lab.path("c"))
+    assert lab.run().made == {"part c", "count"}
+    lab.put("a/source/one.txt", "other")
+    assert lab.run().made == {"upper a/one", *DOWN_A}, "they are not the same any more"
+
+
 def test_given_up_and_restored_input_needs_nothing(lab):
     lab.run()
     lab.put("a/source/one.txt", "FAIL\n")
@@ -276,6 +295,53 @@ def test_next_run_retries_only_what_failed(lab):
     assert lab.run().made == {"upper a/one", *DOWN_A}
     assert set(lab.states().values()) == {State.FRESH}
     assert claims(lab, "upper a/one").failure is None
+
+
+def test_failure_is_forgotten_when_its_cause_is_taken_back(lab):
+    lab.run()
+    before = claims(lab, "upper a/one")
+    lab.put("a/source/one.txt", "FAIL\n")
+    lab.run()
+    assert claims(lab, "upper a/one").failure is not None
+    lab.put("a/source/one.txt", "alpha\n")
+    assert lab.run().made == {"part a", "count"}
+    assert claims(lab, "upper a/one") == before
+    records = lab.path("a/.anipipe/records.jsonl").read_bytes()
+    assert lab.run().made == set()
+    assert lab.path("a/.anipipe/records.jsonl").read_bytes() == records, "once is enough"
+
+
+def unconfirmed(lab, monkeypatch, **run):
+    """Run until the first output of upper a/one is in place, but not yet confirmed."""
+    append = Records.append
+
+    def dying(self, home, job, event, **more):
+        if (event, job) == ("done", "upper:one"):
+            raise KeyboardInterrupt
+        append(self, home, job, event, **more)
+
+    monkeypatch.setattr(Records, "append", dying)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(only=["upper"], **run)
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_failure_is_forgotten_also_of_what_was_never_confirmed(lab, monkeypatch, again):
+    """Killed between rename and record, then a failure whose cause is taken back."""
+    if again:
+        lab.run()
+        lab.put("a/source/one.txt", "other\n")
+    unconfirmed(lab, monkeypatch)
+    text = lab.text("a/source/one.txt")
+    lab.put("a/source/one.txt", "FAIL\n")
+    assert "upper a/one" in lab.run().failed
+    lab.put("a/source/one.txt", text)
+    assert lab.states()["upper a/one"] is State.FRESH
+    assert lab.run().state("upper a/one") is State.FRESH
+    seen = claims(lab, "upper a/one")
+    assert seen.failure is None
+    assert lab.states()["upper a/one"] is State.FRESH, "it is still known to be ours"
 
 
 def test_defect_of_a_stage_is_told_as_one(lab):

@@ -209,7 +209,10 @@ def test_a_changed_prediction_redoes_its_video_and_trial(done: Lab):
     path.write_text(text.replace("0.95\n", "0.85\n", 1))
     jobs = ran(done)
     stages = "pose-3d angles summarize-2d summarize-3d summarize-errors"
-    assert jobs <= trial_jobs("control/mouse2/t1", stages) | {"pose-2d control/mouse2/t1_A"} | whole("2d") | TABLES_3D
+    assert (
+        jobs
+        <= trial_jobs("control/mouse2/t1", stages) | {"pose-2d control/mouse2/t1_A"} | whole("2d") | TABLES_3D
+    )
     assert {"pose-2d control/mouse2/t1_A", "summarize-2d control/mouse2/t1"} <= jobs
 
 

@@ -72,6 +72,3 @@ def test_mouse(tmp_path: Path):
     assert length("Nose", "TTI") == pytest.approx(74.9, abs=1)
     assert length("Ear_L", "Ear_R") == pytest.approx(26.8, abs=1)
     assert length("TTI", "TailTip") == pytest.approx(90.0, abs=1)
-    print(
-        {pair: round(length(*pair), 2) for pair in (("Nose", "TTI"), ("Ear_L", "Ear_R"), ("TTI", "TailTip"))}
-    )
