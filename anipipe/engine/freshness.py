@@ -61,7 +61,8 @@ class Damage(enum.Enum):
     """What happened to an output that is shorter than it was made."""
 
     NONE = "somebody's work"
-    TORN = "cut short"
+    TORN = "cut short, and unreadable"
+    CUT = "a text that was cut short, as far as can be told"
     UNSURE = "one of both"
 
 
@@ -205,6 +206,7 @@ def _judge(
     record = _record_on_disk(claims, present)
     changed = [] if record is None else differences(record, now, introduced)
     pending = [key[3:] for key, value in now.items() if value is PENDING]
+    cut = [path for path, what in odd.items() if what is Damage.CUT]
     unsure = [path for path, what in odd.items() if what is Damage.UNSURE]
     foreign = [path for path, what in odd.items() if what is Damage.NONE]
     if unsure and (foreign or changed or pending or situation.missing):
@@ -219,7 +221,7 @@ def _judge(
             return Verdict(State.ARCHIVED, tuple(changed))
     if situation.missing:
         return Verdict(State.BLOCKED, tuple(situation.missing))
-    reasons = [f"{path} was cut short" for path, what in odd.items() if what is Damage.TORN]
+    reasons = [f"{path} was cut short" for path, what in odd.items() if what in (Damage.TORN, Damage.CUT)]
     reasons += [f"{path} was cut short, or edited near its end" for path in unsure]
     word = "is not there yet" if record is None else "was deleted"
     reasons += [f"{path} {word}" for path in outputs if path not in present]
@@ -229,10 +231,11 @@ def _judge(
         if path not in odd and (record is None or record.get(f"out:{path}") != digest)
     ]
     reasons += changed
+    compare = tuple(unsure if changed else [*cut, *unsure])
     if reasons:
         if claims.failure is not None:
-            return Verdict(State.FAILED, (claims.failure.get("message", "failed"), *reasons), tuple(unsure))
-        return Verdict(State.STALE, tuple(reasons), tuple(unsure))
+            return Verdict(State.FAILED, (claims.failure.get("message", "failed"), *reasons), compare)
+        return Verdict(State.STALE, tuple(reasons), compare)
     if pending:
         return Verdict(State.PENDING, tuple(f"{path} is made again first" for path in pending))
     return Verdict(State.FRESH)

@@ -348,7 +348,7 @@ class Plan:
         if agreeing < reached:
             return Damage.NONE
         # All that can be compared agrees; what follows the last prefix it reaches cannot.
-        return Damage.TORN if 0 < reached < count_of(prefixes) else Damage.UNSURE
+        return Damage.CUT if 0 < reached < count_of(prefixes) else Damage.UNSURE
 
 
 def _plight(state: State) -> str:

@@ -75,6 +75,8 @@ class Claims:
         elif event == "failed":
             kept = ("message", "traceback", "time")
             self.failure = {key: _typed(line[key], str) for key in kept if key in line}
+        elif event == "recovered":
+            self.failure = None
         elif event == "kept":
             self.kept = [*self.kept, _typed(line["digest"], str)]
         elif event == "withdrawn":
@@ -129,7 +131,7 @@ class Records:
         Parameters
         ----------
         home, job : str
-        event : {"intent", "done", "given", "kept", "failed", "withdrawn"}
+        event : {"intent", "done", "given", "kept", "failed", "recovered", "withdrawn"}
         sync : bool
             Wait until it is on the disk; needed where a rename relies on it.
         **content

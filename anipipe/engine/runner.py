@@ -296,10 +296,9 @@ class Runner:
 
     def _forget_failure(self, job: Job) -> None:
         """Record that what failed is up to date after all: what made it fail was taken back."""
-        claims = self.plan.claims(job)
-        if claims.failure is not None:
+        if self.plan.claims(job).failure is not None:
             with contextlib.suppress(OSError):
-                self.plan.records.append(job.home, job.key, "done", facts=claims.done, notes=claims.notes)
+                self.plan.records.append(job.home, job.key, "recovered")
 
     def _withdraw(self, job: Job) -> None:
         if job.stage.collected:

@@ -198,7 +198,7 @@ def test_cut_at_any_length_is_never_taken_for_somebodys_work(tmp_path, size):
     # Torn is said as soon as there is anything to compare, and until all of it has been.
     first, last = ends(size)[0], ends(size)[-1]
     for length, what in found.items():
-        assert (what is Damage.TORN) == (first <= length < last), length
+        assert (what is Damage.CUT) == (first <= length < last), length
 
 
 def test_cut_of_a_large_text_is_never_taken_for_somebodys_work(tmp_path):
@@ -208,7 +208,7 @@ def test_cut_of_a_large_text_is_never_taken_for_somebodys_work(tmp_path):
     near |= {end + shift for end in ends(size) for shift in (-1, 0, 1)}
     for length in sorted(near):
         what = text.damage(text.content[:length])
-        assert what is (Damage.TORN if ends(size)[0] <= length < ends(size)[-1] else Damage.UNSURE), length
+        assert what is (Damage.CUT if ends(size)[0] <= length < ends(size)[-1] else Damage.UNSURE), length
 
 
 contents = st.one_of(
