@@ -47,6 +47,8 @@ def test_init_writes_a_config_that_loads_and_never_overwrites(
     assert invoke(["init", str(tmp_path / "new lab")]) == 2
     assert "is there already" in capsys.readouterr().err
     assert path.read_text() == text
+    assert invoke(["init", str(tmp_path / "new lab/session")]) == 2
+    assert "lies in the experiment" in capsys.readouterr().err
 
 
 def test_config_shows_what_a_session_is_processed_with(lab: Lab):

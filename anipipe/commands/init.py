@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anipipe.config import template
 from anipipe.errors import UsageError
-from anipipe.project import CONFIG
+from anipipe.project import CONFIG, absolute, experiment_above
 
 
 def write_template(folder: Path) -> Path:
@@ -15,9 +15,14 @@ def write_template(folder: Path) -> Path:
     Raises
     ------
     UsageError
-        If there is one already, or it cannot be written.
+        If there is one already, in this folder or above it, or it cannot be written.
     """
     path = folder / CONFIG
+    above = experiment_above(absolute(folder))
+    if above is not None and above != absolute(folder):
+        raise UsageError(
+            f"{folder} lies in the experiment {above}; a {CONFIG} here needs only the keys that differ"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8", newline="\n") as file:

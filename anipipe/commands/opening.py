@@ -82,7 +82,8 @@ class Opened:
         texts = []
         for problem in self.experiment.problems:
             if not self.folders or any(_touches(problem.where, folder) for folder in self.folders):
-                texts.append(f"{problem.where or '.'}: cannot be processed\n{problem.message}")
+                head = f"{problem.where}: cannot be processed\n" if problem.where else ""
+                texts.append(head + problem.message)
         return [*texts, *self._unknown_cameras(), *self._unknown_joints_of_no_job()]
 
     def notices(self) -> list[str]:

@@ -119,7 +119,7 @@ def write_pose_2d(pose: Pose2D, path: Path) -> None:
         with _PYTABLES, tables.open_file("memory", "w", title="", pytables_sys_attrs=True, **memory) as file:
             group = file.create_group("/", KEY)
             # the chunk is given so that it cannot depend on PyTables' estimates
-            chunk = (max(1, 65536 // rows.dtype.itemsize),)
+            chunk = (max(1, min(frames, 65536 // rows.dtype.itemsize)),)
             table = file.create_table(
                 group, "table", rows, chunkshape=chunk, track_times=False, byteorder="little"
             )

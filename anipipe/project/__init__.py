@@ -5,7 +5,16 @@
 - :mod:`~anipipe.project.naming`   what a file's name says: video, camera, trial
 """
 
-from anipipe.project.finding import CONFIG, find_experiments, inside
+from anipipe.project.finding import CONFIG, absolute, experiment_above, find_experiments, inside
 from anipipe.project.walking import Experiment, Problem, walk
 
-__all__ = ["CONFIG", "Experiment", "Problem", "find_experiments", "inside", "walk"]
+__all__ = [
+    "CONFIG",
+    "Experiment",
+    "Problem",
+    "absolute",
+    "experiment_above",
+    "find_experiments",
+    "inside",
+    "walk",
+]

@@ -35,7 +35,7 @@ def find_experiments(paths: Sequence[Path]) -> dict[Path, list[Path]]:
             raise UsageError(f"{path}: there is no such folder")
         path = absolute(path)
         folder = path if path.is_dir() else path.parent
-        root = _experiment_above(folder)
+        root = experiment_above(folder)
         if root is not None:
             parts = found.setdefault(root, [] if root == folder else [folder])
             if root == folder:
@@ -92,7 +92,7 @@ def is_ours(path: Path) -> bool:
     return not values or any(nearest(name, known) for name in values)
 
 
-def _experiment_above(folder: Path) -> Path | None:
+def experiment_above(folder: Path) -> Path | None:
     """Return the topmost folder, from ``folder`` upwards, whose ``config.toml`` is one of ours.
 
     What has been processed before stays an experiment, whatever turns up above it later.

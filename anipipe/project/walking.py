@@ -142,7 +142,7 @@ class _Walker:
         experiment.units.append(whole)
         if not related["session"] and not experiment.problems:
             holding = ", ".join(f"SESSION/{names[key]}/" for key in _SESSION_FOLDERS)
-            experiment.notices.append(f"no session in {self.root}: it would hold one of {holding}")
+            self._problem("", f"no session in {self.root}: it would hold one of {holding}")
         seen = dict.fromkeys(text for resolved in self._resolved.values() for text in resolved.warnings)
         experiment.notices.extend(seen)
         return experiment
