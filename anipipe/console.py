@@ -13,7 +13,8 @@ import click
 
 from anipipe.commands.opening import Opened
 from anipipe.engine.freshness import State, Verdict
-from anipipe.engine.plan import Job, Plan
+from anipipe.engine.jobs import Job
+from anipipe.engine.plan import Plan
 
 COLOURS = {
     State.FRESH: "green",

@@ -9,7 +9,7 @@ from anipipe.commands.opening import Opened
 from anipipe.commands.run import Result
 from anipipe.console import COLOURS, paint, table_lines, wrapped
 from anipipe.engine.freshness import MEANINGS, State
-from anipipe.engine.plan import Job
+from anipipe.engine.jobs import Job
 
 #: States of a run's end that are neither done nor a failure, but worth counting.
 _KEPT = (State.GIVEN, State.EDITED, State.CONFLICT, State.ARCHIVED)

@@ -84,17 +84,30 @@ class Opened:
             if not self.folders or any(_touches(problem.where, folder) for folder in self.folders):
                 head = f"{problem.where}: cannot be processed\n" if problem.where else ""
                 texts.append(head + problem.message)
+        texts += [_nowhere(where) for where in self._dangling(known=True)]
         return [*texts, *self._unknown_cameras(), *self._unknown_joints_of_no_job()]
 
     def notices(self) -> list[str]:
         """Say what a user should know about folders and settings."""
         settings = {id(unit.settings): unit.settings for unit in self.experiment.units}.values()
         texts = dict.fromkeys(text for resolved in settings for text in _without_effect(resolved))
-        return [*self.experiment.notices, *texts]
+        lost = [_nowhere(where) for where in self._dangling(known=False)]
+        return [*self.experiment.notices, *lost, *texts]
+
+    def _dangling(self, *, known: bool) -> list[str]:
+        """Return the links that lead nowhere: those that sessions were found behind before, or the others."""
+        labels = [key.partition(":")[2] for key, _ in self.plan.records.jobs("")]
+        return [
+            where
+            for where in self.experiment.dangling
+            if known == any(label.startswith(f"{where}/") for label in labels)
+        ]
 
     def _unknown_cameras(self) -> Iterator[str]:
         """Name cameras in settings that no video is of: what is said of them would have no effect."""
-        cameras = dict.fromkeys(unit.names["camera"] for unit in self.experiment.of("video"))
+        cameras = dict.fromkeys(filter(None, (unit.names["camera"] for unit in self.experiment.of("video"))))
+        if not cameras or self.restricted:
+            return
         settings = {id(unit.settings): unit.settings for unit in self.experiment.of("session")}.values()
         told = set()
         for resolved in settings:
@@ -103,7 +116,7 @@ class Opened:
                     told.add(name)
                     near = nearest(name, cameras)
                     hint = f", did you mean {near!r}?" if near else ""
-                    there = ", ".join(cameras) or "none"
+                    there = ", ".join(cameras)
                     yield f"cameras.{name}: no video is of a camera {name!r}{hint} (cameras: {there})"
 
     def _known_joints(self) -> dict[str, dict[str, None]]:
@@ -183,6 +196,10 @@ def _without_effect(resolved: Resolved) -> Iterator[str]:
     lacking = [table for table in config.summaries.csv if table.endswith("_filtered")]
     if lacking:
         yield f"summaries.csv: this version has no table {', '.join(lacking)}"
+
+
+def _nowhere(where: str) -> str:
+    return f"{where}: a link that leads nowhere (to a disk that is not mounted?)"
 
 
 def _some(names: list[str]) -> str:

@@ -15,9 +15,10 @@ from anipipe.commands.opening import Opened, open_experiment
 from anipipe.engine.declare import Registry, Stage
 from anipipe.engine.executors import InProcess, LocalProcesses
 from anipipe.engine.freshness import State, Verdict
+from anipipe.engine.jobs import Job
 from anipipe.engine.journal import Journal
 from anipipe.engine.lock import Lock
-from anipipe.engine.plan import Job, Plan
+from anipipe.engine.plan import Plan
 from anipipe.engine.runner import Observer, Outcome, Runner
 from anipipe.engine.sweeping import Sweeper
 from anipipe.errors import LockedError, UsageError
@@ -189,7 +190,8 @@ def _left_out(plan: Plan) -> Iterator[tuple[Job, State, tuple[str, ...]]]:
     for job in plan.jobs:
         if job.stage.collected and not job.stage.fan_in:
             verdict = plan.verdicts[job].verdict
-            if not verdict.state.current:
+            stays = not job.selected and all(plan.disk.exists(path) for path in job.outputs)
+            if not verdict.state.current and not stays:
                 yield job, verdict.state, verdict.reasons
 
 

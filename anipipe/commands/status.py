@@ -9,7 +9,7 @@ from typing import Any
 
 from anipipe.commands.opening import Opened
 from anipipe.engine.freshness import State
-from anipipe.engine.plan import Job
+from anipipe.engine.jobs import Job
 
 #: How a state is marked in a cell, the worst first: the order in which a cell's states are named.
 MARKS: dict[State, str] = {

@@ -6,6 +6,7 @@ It knows files and functions, and nothing of cameras or animals.
 - :mod:`~anipipe.engine.digest`     what is on disk, by content
 - :mod:`~anipipe.engine.records`    what was made from what, as append-only lines
 - :mod:`~anipipe.engine.freshness`  the one function that decides and explains
+- :mod:`~anipipe.engine.jobs`       stages for units
 - :mod:`~anipipe.engine.plan`       the graph of jobs, and each job's verdict
 - :mod:`~anipipe.engine.perform`    one job, wherever it runs
 - :mod:`~anipipe.engine.executors`  where jobs run

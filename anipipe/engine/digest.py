@@ -77,11 +77,6 @@ def prefix_digests(path: Path) -> str:
     return "".join(found)
 
 
-def count_of(prefixes: str) -> int:
-    """Return how many prefixes :func:`prefix_digests` tells of."""
-    return len(prefixes) // (2 * _PREFIX_BYTES)
-
-
 def known_prefixes(path: Path, size: int, prefixes: str) -> tuple[int, int]:
     """Compare a file with the prefixes of one that had ``size`` bytes.
 

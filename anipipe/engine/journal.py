@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from anipipe.engine.freshness import State, Verdict
-from anipipe.engine.plan import Job, Plan
+from anipipe.engine.jobs import Job
+from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER
 
 #: Reports of this many runs are kept.

@@ -7,66 +7,18 @@ The same :meth:`Plan.examine` serves a run, where inputs have just been made, an
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit
-from anipipe.engine.digest import EMPTY, Disk, count_of, known_prefixes, size_in
+from anipipe.engine.digest import EMPTY, Disk, known_prefixes, size_in
 from anipipe.engine.freshness import PENDING, Damage, Situation, State, Verdict, judge
+from anipipe.engine.jobs import Examined, Job, Source
 from anipipe.engine.records import Claims, Facts, Records
 from anipipe.errors import AnipipeError, DataError, NotHereError
-
-
-@dataclass(slots=True, eq=False)
-class Source:
-    """One input of a job: an artifact of one unit."""
-
-    role: str
-    artifact: Artifact
-    unit: Unit
-    paths: tuple[str, ...]
-    producer: Job | None
-    optional: bool
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """A stage for one unit."""
-
-    stage: Stage
-    unit: Unit
-    home: str
-    key: str
-    options: Options
-    fixed: Facts
-    introduced: Mapping[str, Any]
-    sources: list[Source]
-    outputs: dict[str, Artifact]
-    selected: bool = True
-    forced: bool = False
-
-    def has_option(self, key: str) -> bool:
-        """Say whether a setting is among its options, or in one that is a table."""
-        parts = key.split(".")
-        return any(f"option:{'.'.join(parts[:end])}" in self.fixed for end in range(1, len(parts) + 1))
-
-    @property
-    def label(self) -> str:
-        """How it is shown to people."""
-        return f"{self.stage.name} {self.unit.label}".rstrip()
-
-
-@dataclass(slots=True)
-class Examined:
-    """A verdict with what it rests on."""
-
-    verdict: Verdict
-    situation: Situation
-    usable: list[Source]
-    stale_inputs: list[str] = field(default_factory=list)
 
 
 class Plan:
@@ -283,26 +235,10 @@ class Plan:
         examined = Examined(Verdict(State.FRESH), situation, [])
         for source in job.sources:
             producer = source.producer
-            state = self.verdicts[producer].verdict.state if producer is not None else State.FRESH
-            if producer is not None and not state.current:
-                failed = state is State.FAILED or self.verdicts[producer].situation.failing
-                situation.failing = situation.failing or failed
-                ahead = producer.selected and state in (State.STALE, State.FAILED, State.PENDING)
-                if ahead and producer not in self.tried:
-                    facts.update((f"in:{path}", PENDING) for path in source.paths)
-                    examined.usable.append(source)
+            if producer is not None and not self.state(producer).current:
+                settled = self._wait_or_leave_out(source, producer, job, examined)
+                if settled:
                     continue
-                if job.stage.fan_in and (producer.selected or not self._on_disk(source)):
-                    situation.left_out.append(f"{producer.label}: {state}")
-                    continue
-                if (
-                    producer.selected
-                    or (job.stage.collected and not job.stage.fan_in)
-                    or not self._on_disk(source)
-                ):
-                    situation.missing.append(f"{producer.label} {_plight(state)}")
-                    continue
-                examined.stale_inputs.append(f"{producer.label} is {state}")
             found = [(path, digest(path, sampled=source.artifact.sampled)) for path in source.paths]
             if not found or any(value is None for _, value in found):
                 if job.stage.fan_in:
@@ -319,6 +255,27 @@ class Plan:
             if not read.each and not read.optional and not any(s.role == role for s in job.sources):
                 situation.missing.append(_nowhere(read.artifacts[-1]))
         return examined
+
+    def _wait_or_leave_out(self, source: Source, producer: Job, job: Job, examined: Examined) -> bool:
+        """Take in an input that is not current; say whether that settles it, else it is used as it is."""
+        situation, state = examined.situation, self.state(producer)
+        failed = state is State.FAILED or self.verdicts[producer].situation.failing
+        situation.failing = situation.failing or failed
+        ahead = producer.selected and state in (State.STALE, State.FAILED, State.PENDING)
+        if ahead and producer not in self.tried:
+            situation.facts.update((f"in:{path}", PENDING) for path in source.paths)
+            examined.usable.append(source)
+            return True
+        wanted_current = producer.selected or (job.stage.collected and not job.stage.fan_in)
+        if not wanted_current and self._on_disk(source):
+            if not job.stage.fan_in:
+                examined.stale_inputs.append(f"{producer.label} is {state}")
+            return False
+        if job.stage.fan_in:
+            situation.left_out.append(f"{producer.label}: {state}")
+        else:
+            situation.missing.append(f"{producer.label} {_plight(state)}")
+        return True
 
     def _on_disk(self, source: Source) -> bool:
         return all(self.disk.exists(path) for path in source.paths)
@@ -339,6 +296,11 @@ class Plan:
         return Damage.NONE
 
     def _damage_of_text(self, job: Job, path: str) -> Damage:
+        """Tell a text that breaks off in the middle of a line, as nobody leaves it, from an edited one."""
+        with self.disk.path(path).open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) == b"\n":
+                return Damage.NONE
         claims = self.claims(job)
         prefixes = claims.notes.get("prefixes", {}).get(path.rpartition("/")[2])
         if claims.done is None or not isinstance(prefixes, str):
@@ -347,8 +309,7 @@ class Plan:
         agreeing, reached = known_prefixes(self.disk.path(path), size, prefixes)
         if agreeing < reached:
             return Damage.NONE
-        # All that can be compared agrees; what follows the last prefix it reaches cannot.
-        return Damage.CUT if 0 < reached < count_of(prefixes) else Damage.UNSURE
+        return Damage.CUT if reached else Damage.UNSURE
 
 
 def _plight(state: State) -> str:

@@ -213,8 +213,8 @@ def _read(path: Path, home: str) -> tuple[dict[str, Claims], int]:
     known: dict[str, Claims] = {}
     try:
         content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return known, 0
+    except OSError:
+        return known, 0  # where nothing can be read, nothing is known, and everything is somebody's
     lines = content.split(b"\n")
     for text in lines:
         try:

@@ -14,9 +14,10 @@ from typing import Protocol
 from anipipe.engine.digest import EMPTY, begins
 from anipipe.engine.executors import Executor, WorkersDied
 from anipipe.engine.freshness import PENDING, State, Verdict
+from anipipe.engine.jobs import Examined, Job
 from anipipe.engine.lock import Lock
 from anipipe.engine.perform import Failed, Input, Made, Task, explain_os_error, perform
-from anipipe.engine.plan import Examined, Job, Plan
+from anipipe.engine.plan import Plan
 from anipipe.errors import DataError
 
 #: A job that ran alone this often when its worker died is taken for what kills it.

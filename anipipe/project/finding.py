@@ -56,6 +56,9 @@ def find_experiments(paths: Sequence[Path]) -> dict[Path, list[Path]]:
 
 def absolute(path: Path) -> Path:
     """Return an absolute path with its links as the user wrote them: a linked session stays where it is."""
+    here = os.environ.get("PWD", "")  # the shell's idea of where we are, in which links are kept
+    if not path.is_absolute() and here and Path(here).is_dir() and Path(here).samefile(Path()):
+        path = Path(here) / path
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
@@ -114,8 +117,13 @@ def _experiments_below(folder: Path, visited: set[tuple[int, int]] | None = None
             yield folder
             return
         entries = sorted((entry for entry in os.scandir(folder)), key=lambda entry: natural(entry.name))
-        below = [entry for entry in entries if entry.name[0] != "." and entry.is_dir()]
+        below = [
+            entry
+            for entry in entries
+            if entry.name[0] != "." and entry.name != "lost+found" and entry.is_dir()
+        ]
     except OSError:
-        return  # not to be read: nobody's experiment
+        yield folder  # what cannot be looked into is told as an experiment that cannot be opened
+        return
     for entry in sorted(below, key=lambda entry: entry.is_symlink()):
         yield from _experiments_below(folder / entry.name, visited)

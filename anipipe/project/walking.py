@@ -56,6 +56,8 @@ class Experiment:
         Calibrations, sessions, trials, videos, and last the experiment itself.
     problems : list of Problem
         Sessions, or folders of sessions, that cannot be processed.
+    dangling : list of str
+        Links that lead nowhere, perhaps to sessions on a disk that is not mounted.
     notices : list of str
         What a user should know about folders that were passed over, and about settings.
     """
@@ -64,6 +66,7 @@ class Experiment:
     settings: Resolved
     units: list[Unit] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    dangling: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
     def of(self, kind: str) -> list[Unit]:
@@ -173,7 +176,7 @@ class _Walker:
                 layers = self._layers_below(folder, layers)
             resolved = self._resolve(layers)
             names = _folder_names(resolved)
-            inside = [entry for entry in entries if self._is_folder(folder, entry)]
+            inside = [entry for entry in entries if entry.name[0] != "." and self._is_folder(folder, entry)]
             calibration = self._calibration(folder, names, {entry.name for entry in inside}, resolved)
         except ConfigError as error:
             self._problem(folder, str(error))
@@ -188,8 +191,6 @@ class _Walker:
             self._session_or_problem(folder, depth, resolved, calibrations)
         own = {*names.values(), RESOLVED_FOLDER}
         for entry in inside:
-            if entry.name.startswith("."):
-                continue
             if entry.name in own:
                 self._look_for_lost_session(join(folder, entry.name), holding)
                 continue
@@ -224,12 +225,11 @@ class _Walker:
             return entry.is_dir()
         except OSError:
             where = join(folder, entry.name)
-            text = f"{self.root / where}: a link that leads nowhere (a disk that is not mounted?)"
-            self._problem(where, text)
+            self.experiment.dangling.append(where)
             return False
 
     def _look_for_lost_session(self, folder: str, holding: Sequence[str]) -> None:
-        if any((self.root / folder / name).is_dir() for name in holding):
+        if any(os.path.isdir(self.root / folder / name) for name in holding):  # noqa: PTH112 - False, not an error
             self.experiment.notices.append(
                 f"{folder} looks like a session, but is called like a folder of results: passed over"
             )
@@ -241,12 +241,12 @@ class _Walker:
         self, folder: str, names: Mapping[str, str], inside: set[str], resolved: Resolved
     ) -> Unit | None:
         results, recordings = names["calibration_results"], names["calibration_videos"]
-        files = [
-            name
-            for sub in dict.fromkeys((results, recordings))
-            if sub in inside
-            for name in listed(self.root, folder, sub)
-        ]
+        files: list[str] = []
+        for sub in dict.fromkeys((results, recordings)):
+            try:
+                files += listed(self.root, folder, sub) if sub in inside else []
+            except OSError:
+                files.append("calibration.toml")  # the job that needs it will say what is wrong with it
         if not any(name == "calibration.toml" or suffix_of(name) in BOARD_SUFFIXES for name in files):
             return None
         unit = Unit(

@@ -17,7 +17,6 @@ from anipipe.engine import digest as module
 from anipipe.engine.digest import (
     EMPTY,
     begins,
-    count_of,
     digest_file,
     known_prefixes,
     prefix_digests,
@@ -104,7 +103,7 @@ def test_prefixes_are_those_of_the_content(tmp_path, monkeypatch, size, block):
     assert prefixes == "".join(
         hashlib.blake2b(content[:end], digest_size=3).hexdigest() for end in ends(size)
     )
-    assert count_of(prefixes) == COUNT
+    assert len(prefixes) == 6 * COUNT
     assert known_prefixes(path, size, prefixes) == (COUNT, COUNT)
     path.write_bytes(content + b"more")
     assert known_prefixes(path, size, prefixes) == (COUNT, COUNT)
@@ -194,11 +193,15 @@ def lines_of(size: int) -> bytes:
 def test_cut_at_any_length_is_never_taken_for_somebodys_work(tmp_path, size):
     text = Text(tmp_path, lines_of(size))
     found = {length: text.damage(text.content[:length]) for length in range(1, size)}
-    assert Damage.NONE not in found.values()
-    # Torn is said as soon as there is anything to compare, and until all of it has been.
-    first, last = ends(size)[0], ends(size)[-1]
+    # Cut is said as soon as there is anything to compare; whole lines are what somebody left.
     for length, what in found.items():
-        assert (what is Damage.CUT) == (first <= length < last), length
+        assert what is expected_of_cut(text.content, length), length
+
+
+def expected_of_cut(content: bytes, length: int) -> Damage:
+    if content[:length].endswith(b"\n"):
+        return Damage.NONE
+    return Damage.CUT if length >= ends(len(content))[0] else Damage.UNSURE
 
 
 def test_cut_of_a_large_text_is_never_taken_for_somebodys_work(tmp_path):
@@ -207,8 +210,7 @@ def test_cut_of_a_large_text_is_never_taken_for_somebodys_work(tmp_path):
     near = {1, 2, size // 2, size - 2, size - 1, 2**20, 2**21 + 1}
     near |= {end + shift for end in ends(size) for shift in (-1, 0, 1)}
     for length in sorted(near):
-        what = text.damage(text.content[:length])
-        assert what is (Damage.CUT if ends(size)[0] <= length < ends(size)[-1] else Damage.UNSURE), length
+        assert text.damage(text.content[:length]) is expected_of_cut(text.content, length), length
 
 
 contents = st.one_of(
@@ -224,7 +226,7 @@ contents = st.one_of(
 @settings(max_examples=400, deadline=None)
 def test_cut_of_any_text(folder, content, data):
     length = data.draw(st.integers(1, len(content) - 1))
-    assert Text(folder, content).damage(content[:length]) is not Damage.NONE
+    assert Text(folder, content).damage(content[:length]) is expected_of_cut(content, length)
 
 
 @given(contents, st.integers(1, 20), st.binary(max_size=20), st.data())
@@ -240,20 +242,19 @@ def test_edit_that_shortens_a_text_is_never_taken_for_a_cut_where_it_can_be_told
     assert len(edited) == len(content) - shorter
     what = Text(folder, content).damage(edited)
     last = max((end for end in ends(len(content)) if end <= len(edited)), default=0)
-    if common(content, edited) < last:
+    if edited.endswith(b"\n") or common(content, edited) < last:
         assert what is Damage.NONE
-    elif len(edited) >= ends(len(content))[-1]:
-        assert what is Damage.UNSURE
     else:
-        assert what is not Damage.NONE and common(content, edited) >= last
+        assert what is (Damage.CUT if last else Damage.UNSURE)
 
 
 @pytest.mark.parametrize("shorter", range(1, 21))
 def test_edit_near_the_end_of_a_text_of_some_length_is_left_to_a_comparison(tmp_path, shorter):
     """The last 32nd is longer than what went: all the prefixes are still reached."""
-    text = Text(tmp_path, lines_of(2000))
+    text = Text(tmp_path, lines_of(2000) + b"end")
     edited = text.content[: -shorter - 10] + text.content[-10:]
-    assert text.damage(edited) is Damage.UNSURE
+    assert text.damage(edited) is Damage.CUT
+    assert text.damage(edited[:-1] + b"\n") is Damage.NONE
 
 
 @pytest.mark.parametrize(
@@ -264,10 +265,10 @@ def test_nothing_can_be_told_without_prefixes(tmp_path, notes):
     """They were made before anipipe noted them, or never confirmed."""
     text = Text(tmp_path, lines_of(1000))
     text.claims.notes = notes
-    assert text.damage(text.content[:500]) is text.damage(b"mine") is Damage.UNSURE
+    assert text.damage(text.content[:502]) is text.damage(b"mine") is Damage.UNSURE
     text = Text(tmp_path, lines_of(1000))
     text.claims.done = None
-    assert text.damage(text.content[:500]) is Damage.UNSURE
+    assert text.damage(text.content[:502]) is Damage.UNSURE
 
 
 # --- in a run
@@ -295,31 +296,47 @@ def edited_near_the_end(text: str) -> str:
     return whole[:-2] + ">\n" + END
 
 
+def broken_off_edit(text: str) -> str:
+    """Edit near the end, and leave the last line without its end, as a cut would."""
+    return edited_near_the_end(text).rstrip("\n")
+
+
 def kept(lab, label) -> list[str]:
     plan = lab.look()
     return plan.claims(job(plan, label)).kept
 
 
-def test_text_edited_near_its_end_is_kept_after_one_comparison(texts):
+def test_text_edited_near_its_end_is_kept_at_once(texts):
     mine = edited_near_the_end(texts.text(ONE))
     texts.put(ONE, mine)
     plan = texts.look()
+    assert plan.state(job(plan, "upper a/one")) is State.EDITED
+    done = texts.run()
+    assert (done.state("upper a/one"), done.made) == (State.EDITED, DOWN_A)
+    assert "upper a/one" not in done.watcher.order
+    assert texts.text(ONE) == mine and kept(texts, "upper a/one") == []
+
+
+def test_edit_that_looks_like_a_cut_is_kept_after_one_comparison(texts):
+    mine = broken_off_edit(texts.text(ONE))
+    texts.put(ONE, mine)
+    plan = texts.look()
     assert plan.state(job(plan, "upper a/one")) is State.STALE
-    assert reasons(plan, "upper a/one") == (f"{ONE} was cut short, or edited near its end",)
+    assert reasons(plan, "upper a/one") == (f"{ONE} was cut short",)
     done = texts.run()
     assert done.watcher.order.count("upper a/one") == 1
-    assert (done.state("upper a/one"), done.made) == (State.EDITED, DOWN_A)
+    assert done.state("upper a/one") is State.EDITED
     assert f"{ONE} was changed since anipipe made it" in done.why("upper a/one")
-    assert texts.text(ONE) == mine and mine[1:-6] in texts.text("a/joined.txt")
+    assert texts.text(ONE) == mine
     assert texts.leftovers() == []
     assert kept(texts, "upper a/one") == [digest_file(texts.path(ONE))]
     # Known from now on, also where it could no longer be compared.
     again = texts.run()
-    assert (again.watcher.order, again.made) == ([], set())
+    assert "upper a/one" not in again.watcher.order
     assert again.state("upper a/one") is State.EDITED
     texts.put("a/source/one.txt", "other")
     done = texts.run()
-    assert (done.state("upper a/one"), done.watcher.order) == (State.CONFLICT, [])
+    assert done.state("upper a/one") is State.CONFLICT and "upper a/one" not in done.watcher.order
     assert texts.text(ONE) == mine
     # Once it has been made again, nothing of that counts any more.
     assert "upper a/one" in texts.run(force=[ONE]).made
@@ -327,18 +344,19 @@ def test_text_edited_near_its_end_is_kept_after_one_comparison(texts):
 
 
 def test_text_that_was_kept_and_is_edited_again_is_compared_again(texts):
-    texts.put(ONE, edited_near_the_end(texts.text(ONE)))
+    mine = broken_off_edit(texts.text(ONE))
+    texts.put(ONE, mine)
     texts.run()
-    texts.put(ONE, edited_near_the_end(texts.text(ONE)))
+    texts.put(ONE, mine[:-7] + mine[-5:])
     done = texts.run()
     assert "upper a/one" in done.watcher.order and done.state("upper a/one") is State.EDITED
     assert len(kept(texts, "upper a/one")) == 2
-    assert texts.run().watcher.order == []
+    assert "upper a/one" not in texts.run().watcher.order
 
 
 @pytest.mark.parametrize(
     ("length", "words"),
-    [(-1, "or edited near its end"), (-12, "or edited near its end"), (700, "was cut short")],
+    [(-1, "was cut short"), (-12, "was cut short"), (700, "was cut short"), (2, "or edited near its end")],
 )
 def test_text_that_was_cut_is_made_again(texts, length, words):
     whole, label = texts.text(ONE), "upper a/one"
@@ -364,30 +382,35 @@ def test_text_that_was_cut_once_and_is_cut_again_elsewhere_is_made_again(texts):
     assert texts.text(ONE) == whole
 
 
-@pytest.mark.parametrize("cut", [False, True])
-def test_text_that_cannot_be_compared_is_kept(texts, cut):
-    """What it was made from has changed meanwhile, too."""
-    mine = texts.text(ONE)[:-3] if cut else edited_near_the_end(texts.text(ONE))
+def test_edited_text_is_kept_also_where_more_has_changed(texts):
+    mine = edited_near_the_end(texts.text(ONE))
     texts.put(ONE, mine)
     texts.put("a/source/one.txt", "other")
     done = texts.run()
     assert done.state("upper a/one") is State.CONFLICT and "upper a/one" not in done.watcher.order
     assert "a/source/one.txt changed" in done.why("upper a/one")
     assert texts.text(ONE) == mine
-    # Taken back, there is something to compare it with again.
     texts.put("a/source/one.txt", " ".join(f"one{n}" for n in range(200)))
-    assert texts.run().state("upper a/one") is (State.FRESH if cut else State.EDITED)
+    assert texts.run().state("upper a/one") is State.EDITED
 
 
-def test_torn_text_is_made_again_also_where_more_has_changed(texts):
-    texts.put(ONE, texts.text(ONE)[:700])
+def test_text_of_which_next_to_nothing_is_left_is_kept_where_it_cannot_be_compared(texts):
+    texts.put(ONE, "mine")
+    texts.put("a/source/one.txt", "other")
+    assert texts.run().state("upper a/one") is State.CONFLICT
+    assert texts.text(ONE) == "mine"
+
+
+@pytest.mark.parametrize("length", [700, -3])
+def test_torn_text_is_made_again_also_where_more_has_changed(texts, length):
+    texts.put(ONE, texts.text(ONE)[:length])
     texts.put("a/source/one.txt", "other")
     done = texts.run()
     assert "upper a/one" in done.made and texts.text(ONE) == "<OTHER>\n" + END
 
 
 def test_comparison_that_fails_keeps_the_text_and_is_tried_again(texts, hooks):
-    mine = edited_near_the_end(texts.text(ONE))
+    mine = broken_off_edit(texts.text(ONE))
     texts.put(ONE, mine)
 
     def fail():
@@ -399,11 +422,10 @@ def test_comparison_that_fails_keeps_the_text_and_is_tried_again(texts, hooks):
     hooks.clear()
     assert texts.run().state("upper a/one") is State.EDITED
     assert texts.text(ONE) == mine
-    assert set(texts.states(retrying=False).values()) <= {State.EDITED, State.FRESH}
 
 
 def test_text_edited_while_it_is_compared_is_kept(texts, hooks):
-    mine = edited_near_the_end(texts.text(ONE))
+    mine = broken_off_edit(texts.text(ONE))
     texts.put(ONE, mine)
 
     def edit():
@@ -419,7 +441,7 @@ def test_text_edited_while_it_is_compared_is_kept(texts, hooks):
 
 def test_text_that_is_deleted_while_it_is_compared_is_made_by_the_next_run(texts, hooks):
     whole = texts.text(ONE)
-    texts.put(ONE, edited_near_the_end(whole))
+    texts.put(ONE, broken_off_edit(whole))
 
     def delete():
         hooks.clear()
@@ -437,11 +459,11 @@ def test_one_of_two_texts_cut_and_the_other_edited(texts):
     head, tail = texts.text("a/head.txt")[:-3], texts.text("a/tail.txt").replace(">\n" + END, "\n" + END)
     texts.put("a/head.txt", head)
     texts.put("a/tail.txt", tail)
-    assert len(reasons(texts.look(), "split a")) == 2
+    assert len(reasons(texts.look(), "split a")) == 1
     done = texts.run()
     assert (done.state("split a"), done.made) == (State.EDITED, set())
     assert (texts.text("a/head.txt"), texts.text("a/tail.txt")) == (head, tail)
-    assert kept(texts, "split a") == [digest_file(texts.path("a/tail.txt"))]
+    assert kept(texts, "split a") == []
     assert texts.run().watcher.order == []
 
 

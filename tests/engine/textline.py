@@ -37,8 +37,9 @@ from anipipe.engine.declare import (
 from anipipe.engine.digest import Disk
 from anipipe.engine.executors import Executor, InProcess, LocalProcesses
 from anipipe.engine.freshness import State, Verdict
+from anipipe.engine.jobs import Job
 from anipipe.engine.lock import Lock
-from anipipe.engine.plan import Job, Plan
+from anipipe.engine.plan import Plan
 from anipipe.engine.records import Records
 from anipipe.engine.runner import Outcome, Runner
 from anipipe.engine.sweeping import Sweeper

@@ -396,10 +396,24 @@ def test_a_session_called_like_results_and_a_link_that_leads_nowhere(lab: Lab):
     (lab.root / "treated/mouse3").rename(lab.root / "treated/angles")
     (lab.root / "gone").symlink_to(lab.root / "nowhere")
     (lab.root / "loop").symlink_to("loop")
-    text = lab.run("run-all", check=1)
+    (lab.root / ".#config.toml").symlink_to("editor@host")
+    text = lab.run("run-all")
+    assert ".#config" not in text
     assert "treated/angles looks like a session, but is called like a folder of results" in text
     assert "gone: a link that leads nowhere" in text
     assert "loop: a link that leads nowhere" in text
+
+
+def test_a_session_on_a_disk_that_is_not_mounted(lab: Lab):
+    away = lab.root.parent / "disk"
+    (lab.root / "treated").rename(away)
+    (lab.root / "treated").symlink_to(away)
+    lab.run("run-all")
+    away.rename(lab.root.parent / "unmounted")
+    assert "treated: a link that leads nowhere" in lab.run("run-all", check=1)
+    (lab.root.parent / "unmounted").rename(away)
+    lab.run("run-all")
+    assert set(pd.read_csv(lab.root / "summaries/pose_3d.csv")["folder_2"]) == {"mouse1", "mouse2", "mouse3"}
 
 
 def test_joints_that_no_two_cameras_see(lab: Lab):

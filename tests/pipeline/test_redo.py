@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from anipipe.formats.poses3d import read_pose_3d
-from tests.conftest import Lab, write_dlc_csv
+from tests.conftest import CONFIG, Lab, write_dlc_csv
 
 
 def ran(lab: Lab, *arguments: str, check: int | None = 0) -> set[str]:
@@ -361,11 +361,32 @@ def test_edits_that_make_a_text_shorter_or_longer_are_kept(done: Lab, shorter: s
         assert "edited" in done.run("status")
 
 
-def test_a_text_cut_at_the_end_of_a_line_is_made_again(done: Lab):
+def test_a_text_whose_last_lines_were_removed_is_edited(done: Lab):
+    target = done.root / "control/mouse2/angles/t1.csv"
+    lines = target.read_text().splitlines(keepends=True)
+    target.write_text("".join(lines[:-2]))
+    done.run("run-all")
+    assert target.read_text() == "".join(lines[:-2])
+    assert "edited" in done.run("status")
+
+
+def test_a_text_cut_in_the_middle_of_a_line_is_made_again_whatever_else_changed(done: Lab):
+    target = done.root / "control/mouse2/pose-3d/t1.csv"
+    content = target.read_bytes()
+    config = done.root / "config.toml"
+    for threshold, keep in ((0.61, len(content) - 2), (0.62, len(content) // 2)):
+        target.write_bytes(content[:keep])
+        config.write_text(CONFIG.replace("score_threshold = 0.5", f"score_threshold = {threshold}"))
+        done.run("run-all")
+        assert target.read_bytes() == content
+
+
+def test_a_text_cut_anywhere_in_a_line_is_made_again(done: Lab):
     target = done.root / "control/mouse2/pose-3d/t1.csv"
     content = target.read_text()
-    for keep in range(len(content.splitlines())):
-        target.write_text("".join(content.splitlines(keepends=True)[:keep]))
+    lines = content.splitlines(keepends=True)
+    for keep in range(len(lines)):
+        target.write_text("".join(lines[:keep]) + lines[keep][: len(lines[keep]) // 2])
         done.run("run-all")
         assert target.read_text() == content
 
@@ -377,6 +398,7 @@ def test_part_of_an_experiment_leaves_the_other_tables_as_they_were(done: Lab):
     read = pd.read_parquet(done.root / "summaries/pose_3d.parquet")
     written = pd.read_csv(done.root / "summaries/pose_3d.csv")
     assert set(read["folder_2"]) == set(written["folder_2"]) == {"mouse1", "mouse2", "mouse3"}
+    assert (done.root / "summaries/missing.csv").read_text().count("\n") == 1
     shutil.rmtree(done.root / "treated")
     done.run("pose-3d")
     assert (done.root / "summaries/pose_3d.parquet/part-treated~mouse3~t1.parquet").exists()

@@ -1,0 +1,60 @@
+"""Jobs: stages for units, with what they read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from anipipe.engine.declare import Artifact, Options, Stage, Unit
+from anipipe.engine.freshness import Situation, Verdict
+from anipipe.engine.records import Facts
+
+
+@dataclass(slots=True, eq=False)
+class Source:
+    """One input of a job: an artifact of one unit."""
+
+    role: str
+    artifact: Artifact
+    unit: Unit
+    paths: tuple[str, ...]
+    producer: Job | None
+    optional: bool
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A stage for one unit."""
+
+    stage: Stage
+    unit: Unit
+    home: str
+    key: str
+    options: Options
+    fixed: Facts
+    introduced: Mapping[str, Any]
+    sources: list[Source]
+    outputs: dict[str, Artifact]
+    selected: bool = True
+    forced: bool = False
+
+    def has_option(self, key: str) -> bool:
+        """Say whether a setting is among its options, or in one that is a table."""
+        parts = key.split(".")
+        return any(f"option:{'.'.join(parts[:end])}" in self.fixed for end in range(1, len(parts) + 1))
+
+    @property
+    def label(self) -> str:
+        """How it is shown to people."""
+        return f"{self.stage.name} {self.unit.label}".rstrip()
+
+
+@dataclass(slots=True)
+class Examined:
+    """A verdict with what it rests on."""
+
+    verdict: Verdict
+    situation: Situation
+    usable: list[Source]
+    stale_inputs: list[str] = field(default_factory=list)
