@@ -200,6 +200,9 @@ class Stage:
         Which family of commands it belongs to.
     libraries : tuple of str
         Distributions whose version is a fact, since their results differ between versions.
+    on_demand : bool
+        Its output only serves what is made from it: where that is there already, somebody's work or
+        adopted, and nothing of the kind was ever made here, it is not made for its own sake.
     """
 
     name: str
@@ -216,6 +219,7 @@ class Stage:
     enabled: Callable[[Any], bool] = always
     fan_in: bool = False
     libraries: tuple[str, ...] = ()
+    on_demand: bool = False
 
     @property
     def outputs(self) -> tuple[Artifact, ...]:

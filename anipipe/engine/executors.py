@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -106,6 +107,8 @@ class LocalProcesses:
     def _start(self) -> Any:
         from joblib.externals.loky import ProcessPoolExecutor
 
+        # A worker that has grown large ends itself and another takes its place: nothing to tell a user.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         return ProcessPoolExecutor(
             max_workers=self.workers, timeout=600, env=THREADS, initializer=_follow, initargs=(os.getpid(),)
         )

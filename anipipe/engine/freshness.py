@@ -29,6 +29,7 @@ class State(enum.StrEnum):
     EDITED = "edited"
     CONFLICT = "conflict"
     ARCHIVED = "archived"
+    SPARED = "spared"
 
     @property
     def current(self) -> bool:
@@ -40,6 +41,9 @@ class State(enum.StrEnum):
         """Whether the job should be run."""
         return self in (State.STALE, State.FAILED)
 
+
+#: There is nothing to tell about a job in one of these.
+QUIET = frozenset({State.FRESH, State.SPARED})
 
 _CURRENT = {State.FRESH, State.GIVEN, State.EDITED, State.CONFLICT, State.ARCHIVED}
 
@@ -54,6 +58,7 @@ MEANINGS: Mapping[State, str] = {
     State.EDITED: "changed since anipipe made it: used as it is",
     State.CONFLICT: "given or edited, and what it was made from has changed since",
     State.ARCHIVED: "kept, though what it was made from is gone",
+    State.SPARED: "not needed: what would be made from it is there already",
 }
 
 
@@ -213,7 +218,8 @@ def _judge(
         foreign += unsure  # there is nothing to compare it with: better to keep it
     if foreign:
         return _judge_foreign(foreign, situation, claims, changed, introduced)
-    whole = record is not None and len(present) == len(outputs) and not odd
+    expected = [path for path in outputs if record is None or f"out:{path}" in record]
+    whole = record is not None and all(path in present for path in expected) and not odd
     if record is not None and whole and strict and not situation.failing:
         gone = [key for key in record if key.startswith("in:") and key not in now]
         added = [key for key in now if key.startswith("in:") and key not in record]
@@ -224,7 +230,7 @@ def _judge(
     reasons = [f"{path} was cut short" for path, what in odd.items() if what in (Damage.TORN, Damage.CUT)]
     reasons += [f"{path} was cut short, or edited near its end" for path in unsure]
     word = "is not there yet" if record is None else "was deleted"
-    reasons += [f"{path} {word}" for path in outputs if path not in present]
+    reasons += [f"{path} {word}" for path in expected if path not in present]
     reasons += [
         f"{path} is from an interrupted run"
         for path, digest in present.items()
@@ -246,9 +252,10 @@ def _as_recorded(claims: Claims, now: Facts, outputs: Mapping[str, str | None]) 
     done = claims.done
     return (
         done is not None
-        and len(done) == len(now) + len(outputs)
+        # An output that the record lacks was not there when the others were adopted, and is not asked for.
+        and len(done) == len(now) + sum(digest is not None for digest in outputs.values())
         and all(key in done and done[key] == value for key, value in now.items())
-        and all(digest is not None and done.get(f"out:{path}") == digest for path, digest in outputs.items())
+        and all(done.get(f"out:{path}") == digest for path, digest in outputs.items())
     )
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from anipipe.engine.freshness import State, Verdict
+from anipipe.engine.freshness import QUIET, State, Verdict
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER
@@ -53,7 +53,7 @@ class Journal:
 
     def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
         """Note what became of a job; jobs that are simply up to date are only counted."""
-        if verdict.state is State.FRESH and not ran:
+        if verdict.state in QUIET and not ran:
             return
         entry = {
             "job": job.label,

@@ -140,11 +140,34 @@ def _make(task: Task, temporaries: list[Path]) -> Made:
             if not file.seek(0, os.SEEK_END):
                 raise ValueError(f"{artifact.name} was written with nothing in it, like what a crash leaves")
         made.outputs[target] = temporary, digest_file(temporary, sampled=artifact.sampled)
-        if artifact.text:
-            made.notes.setdefault("prefixes", {})[path.name] = prefix_digests(temporary)
-        if artifact.describe is not None:
-            made.notes.update(json.loads(json.dumps(artifact.describe(value))))
+        _merge(made.notes, learnt(artifact, value, temporary, path.name))
     return made
+
+
+def learnt(artifact: Artifact, value: Any, file: Path, name: str) -> dict[str, Any]:
+    """Return what is worth noting of one output: what describes it, and how its text begins.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    value : object
+        What is in the file.
+    file : Path
+        Where it is now.
+    name : str
+        What it is called in its place.
+    """
+    notes: dict[str, Any] = {"prefixes": {name: prefix_digests(file)}} if artifact.text else {}
+    if artifact.describe is not None:
+        notes.update(json.loads(json.dumps(artifact.describe(value))))
+    return notes
+
+
+def _merge(notes: dict[str, Any], more: dict[str, Any]) -> None:
+    prefixes = {**notes.get("prefixes", {}), **more.get("prefixes", {})}
+    notes.update(more)
+    if prefixes:
+        notes["prefixes"] = prefixes
 
 
 def _arguments(task: Task) -> dict[str, Any]:

@@ -112,22 +112,39 @@ class Plan:
 
     def examine(self, job: Job) -> Examined:
         """Give a job its verdict, from the verdicts of those before it and from what is on disk."""
-        examined = self._situation(job)
-        claims = self.claims(job)
-        examined.verdict = judge(
+        examined = self._situation(job, job.sources)
+        examined.verdict = self._judge(job, examined)
+        if examined.stale_inputs and not job.selected and examined.verdict.state is State.FRESH:
+            # True to the files on disk, which are not what they should be: for those after it, not current.
+            examined.verdict = Verdict(State.PENDING, tuple(examined.stale_inputs))
+        if examined.verdict.state.to_do and self._is_spared(job):
+            examined.verdict = Verdict(State.SPARED)
+        self.verdicts[job] = examined
+        return examined
+
+    def _is_spared(self, job: Job) -> bool:
+        """Say whether all that would be made from a job's output is there without it."""
+        if not job.stage.on_demand or job.forced or any(True for _ in self.claims(job).made()):
+            return False
+        dependents = self.dependents[job]
+        return bool(dependents) and all(self._stands_without(other, job.stage) for other in dependents)
+
+    def _stands_without(self, job: Job, stage: Stage) -> bool:
+        """Say whether a job is current if what ``stage`` would make for it is left aside."""
+        sources = [s for s in job.sources if s.producer is None or s.producer.stage is not stage]
+        known = all(s.producer is None or s.producer in self.verdicts for s in sources)
+        return known and self._judge(job, self._situation(job, sources)).state.current
+
+    def _judge(self, job: Job, examined: Examined) -> Verdict:
+        return judge(
             examined.situation,
-            claims,
+            self.claims(job),
             introduced=job.introduced,
             strict=not job.stage.fan_in,
             forced=job.forced and job.selected,
             exists=self.disk.exists,
             damage=lambda path: self._damage(job, path),
         )
-        if examined.stale_inputs and not job.selected and examined.verdict.state is State.FRESH:
-            # True to the files on disk, which are not what they should be: for those after it, not current.
-            examined.verdict = Verdict(State.PENDING, tuple(examined.stale_inputs))
-        self.verdicts[job] = examined
-        return examined
 
     def claims(self, job: Job) -> Claims:
         """Return what is recorded about a job."""
@@ -177,8 +194,9 @@ class Plan:
             if found is None and not read.optional:
                 return None  # switched off for this unit, and with it what would be made of it
             sources.extend(found or ())
-        if stage.fan_in and not sources:
-            return None
+        reads = stage.file_reads
+        if not sources and (stage.fan_in or (reads and all(read.optional for _, read in reads))):
+            return None  # there is nothing to make it from
         outputs = {artifact.paths(unit)[0]: artifact for artifact in stage.outputs}
         if len(outputs) < len(stage.outputs):
             raise AnipipeError(f"{stage.name} {unit.label}: two of its outputs would be {', '.join(outputs)}")
@@ -227,14 +245,16 @@ class Plan:
         producer = self.registry.producers.get(artifact.name)
         return producer is None or any(path in self.by_output for path in artifact.paths(unit))
 
-    def _situation(self, job: Job) -> Examined:
+    def _situation(self, job: Job, sources: Iterable[Source]) -> Examined:
         facts = dict(job.fixed)
         digest = self.disk.digest
         outputs = {path: digest(path, sampled=a.sampled) for path, a in job.outputs.items()}
         situation = Situation(facts, {path: None if d == EMPTY else d for path, d in outputs.items()})
         examined = Examined(Verdict(State.FRESH), situation, [])
-        for source in job.sources:
+        for source in sources:
             producer = source.producer
+            if producer is not None and self.state(producer) is State.SPARED:
+                continue
             if producer is not None and not self.state(producer).current:
                 settled = self._wait_or_leave_out(source, producer, job, examined)
                 if settled:

@@ -281,11 +281,13 @@ class Runner:
         if ran or verdict.state is State.BLOCKED:
             self._touched.add(job)
         self.observer.settled(job, verdict, ran=ran, seconds=seconds, notices=notices or [])
+        ready = []
         for dependent in self.plan.dependents[job]:
             self._waiting[dependent] -= 1
             if not self._waiting[dependent]:
-                # Ahead of what has not been begun: a trial is finished before the next one is opened.
-                self._ready.appendleft(dependent)
+                ready.append(dependent)
+        # Ahead of what has not been begun: a trial is finished before the next one is opened.
+        self._ready.extendleft(reversed(ready))
 
     def _remember_given(self, job: Job, examined: Examined) -> None:
         situation = examined.situation
