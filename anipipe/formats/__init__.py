@@ -6,6 +6,8 @@
 :mod:`.poses3d`           3D poses: ``pose-3d/TRIAL.csv``
 :mod:`.tables`            angles, and the parquet parts and csv tables of the summaries
 :mod:`.calibrations`      cameras: ``calibration.toml``
+:mod:`.board_detections`  corners of the calibration board: ``calibration/detections/*.csv``
+:mod:`.video`             recordings and still images, for every stage that decodes (reads only)
 ========================= ==============================================================
 
 Writers write straight to the path they are given and give the same bytes for the same data, whenever and
