@@ -12,15 +12,17 @@ from anipipe.engine.executors import limit_threads
 
 limit_threads()  # before anything imports a numerical library
 
-from benchmarks import formats, lab, triangulation  # noqa: E402
+from benchmarks import filters, formats, lab, triangulation, video  # noqa: E402
 
-NAMES = ("lab", "triangulation", "formats")
+NAMES = ("lab", "triangulation", "formats", "video", "filters")
 _HELP = """Measure anipipe, and print tables: all benchmarks, or those named.
 
 \b
 lab             a lab of many small sessions: first run, status, no-op run, memory, and how they grow
 triangulation   the direct linear transform against aniposelib's
 formats         reading and writing poses against plain pandas
+filters         the 2D filters against Anipose's; python -m benchmarks.filters FILE.h5 for yours
+video           decoding videos against the bare decoder and OpenCV; python -m benchmarks.video FILE for yours
 
 Nothing is asserted. Times depend on the machine and on what else it does; ratios of one run less so.
 """
@@ -45,6 +47,8 @@ def main(names: tuple[str, ...], sessions: int, jobs: int) -> None:
         "lab": lambda: lab.run(sessions, jobs),
         "triangulation": triangulation.run,
         "formats": formats.run,
+        "filters": filters.run,
+        "video": video.run,
     }
     print(
         f"anipipe {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
