@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,24 @@ _TEMPLATE_HEAD = """\
 # A line such as "# key = value" shows a key that is not set, with its default; remove the "# " to set it.
 # Any session, and any folder on the way to it, may have a config.toml of its own that overrides single keys.
 """
+_WIDTH = 110
 _TABLE_HEAD = ("| key | type | default | unit | meaning |", "| --- | --- | --- | --- | --- |")
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a template says of one key, beside its help.
+
+    Attributes
+    ----------
+    text
+        Stands behind the key's value where there is one and room for it, else above it.
+    shown
+        Values to show as comments in the place of the default, each with what is to be said of it.
+    """
+
+    text: str = ""
+    shown: tuple[tuple[Any, str], ...] = ()
 
 
 def to_toml(
@@ -118,13 +137,15 @@ def origin_table(resolved: Resolved) -> list[tuple[str, str, Path | None]]:
     return rows
 
 
-def template(values: dict[str, Any] | None = None) -> str:
+def template(values: dict[str, Any] | None = None, remarks: Mapping[str, Remark] | None = None) -> str:
     """Write the ``config.toml`` of a new experiment: every key with its help.
 
     Parameters
     ----------
     values
         Keys to set, nested as in TOML. All others are comments that show their default, or an example.
+    remarks
+        What more is to be said of single keys, by dotted key; ``angles.*`` stands for all angles.
 
     Returns
     -------
@@ -136,7 +157,7 @@ def template(values: dict[str, Any] | None = None) -> str:
     ConfigError
         If ``values`` are not valid.
     """
-    values = values or {}
+    values, remarks = values or {}, remarks or {}
     resolve([Layer(Path("template"), values)])
     lines = [_TEMPLATE_HEAD]
     section = ""
@@ -150,17 +171,46 @@ def template(values: dict[str, Any] | None = None) -> str:
         if section == "cameras.*":
             continue
         given = values.get(key.section, {}) if key.section else values
-        lines.append(_help(key))
-        if key.name == "*":
-            lines += _angles(key, given)
-        else:
-            lines.append(_setting(key, given))
+        lines += _entry(key, given, remarks.get(key.path, Remark()))
     return "\n".join(lines) + "\n"
 
 
-def _help(key: Key) -> str:
+def _entry(key: Key, given: dict[str, Any], remark: Remark) -> list[str]:
+    """Return the lines of one key: its help, what is remarked, its value."""
+    if key.name == "*":
+        return [*_comment(remark.text), _help(key), *_angles(key, given)]
+    if key.name not in given:
+        return [*_comment(remark.text), *_not_set(key, remark)]
+    setting, behind = _setting(key, given), _comment(remark.text)
+    if len(behind) == 1 and len(setting) + 2 + len(behind[0]) <= _WIDTH:
+        return [_help(key, given), f"{setting}  {behind[0]}", *_others(key, remark)]
+    return [_help(key, given), *behind, setting, *_others(key, remark)]
+
+
+def _not_set(key: Key, remark: Remark) -> list[str]:
+    if not remark.shown:
+        return [_help(key), _shown(key, key.name)]
+    return [_help(key, {key.name: None}), *_others(key, remark)]
+
+
+def _others(key: Key, remark: Remark) -> list[str]:
+    """Return a comment for each value that is shown and not set."""
+    return [
+        line for value, text in remark.shown for line in (*_comment(text), f"# {key.name} = {inline(value)}")
+    ]
+
+
+def _comment(text: str) -> list[str]:
+    """Return a text as lines of comment; what TOML allows in none, such as line feeds, is spelt out."""
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    lines = textwrap.wrap(plain, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    return [f"# {line}" for line in lines]
+
+
+def _help(key: Key, given: Mapping[str, Any] | None = None) -> str:
     unit = f" ({key.unit})" if key.unit else ""
-    return f"# {key.help}{unit}{'' if key.default is not None else '. An example:'}"
+    alone = key.default is not None or key.name in (given or {})
+    return f"# {key.help}{unit}{'' if alone else '. An example:'}"
 
 
 def _shown(key: Key, name: str) -> str:
@@ -183,7 +233,7 @@ def _cameras(given: dict[str, dict[str, Any]]) -> list[str]:
         if given:
             lines.append(f"\n[{dotted(['cameras', name])}]")
         for key in keys:
-            lines += [_help(key), _setting(key, settings)]
+            lines += [_help(key, settings), _setting(key, settings)]
     return lines
 
 
