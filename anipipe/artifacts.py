@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anipipe.engine.declare import Artifact, Json, Names
-from anipipe.formats.calibrations import read_calibration
+from anipipe.errors import Notice
+from anipipe.formats.board_detections import (
+    BoardDetections,
+    read_board_detections,
+    write_board_detections,
+)
+from anipipe.formats.calibrations import read_calibration, write_calibration
 from anipipe.formats.importing import import_pose
 from anipipe.formats.poses2d import Pose2D, read_pose_2d, write_pose_2d
 from anipipe.formats.poses3d import Pose3D, read_pose_3d, write_pose_3d
+from anipipe.formats.prediction_names import VIDEO_SUFFIXES
 from anipipe.formats.tables import (
     Table,
     parquet_columns,
@@ -20,10 +29,12 @@ from anipipe.formats.tables import (
     write_csv_from_parts,
     write_parquet,
 )
+from anipipe.formats.video import Stills, Video
+from anipipe.numerics.alignment import is_rotation
 from anipipe.numerics.cameras import Rig
 
 #: Tables, by the name that their files have in ``summaries/``.
-TABLES = ("pose_2d", "pose_3d", "angles", "errors")
+TABLES = ("pose_2d", "pose_2d_filtered", "pose_3d", "pose_3d_filtered", "angles", "errors")
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,35 @@ class Prediction:
         return replace(pose, video=self.video, camera=self.camera)
 
 
+@dataclass(frozen=True)
+class BoardRecording:
+    """A recording of the calibration board: a video, or the still images of one camera."""
+
+    paths: tuple[Path, ...]
+    camera: str
+
+    @property
+    def stills(self) -> bool:
+        """Whether it is made of images."""
+        return self.paths[0].suffix.casefold() not in VIDEO_SUFFIXES
+
+    def open(self) -> Video | Stills:
+        """Return a reader of its frames."""
+        return Stills(self.paths) if self.stills else Video(self.paths[0])
+
+
+def _read_recording(paths: Sequence[Path], names: Names) -> BoardRecording:
+    return BoardRecording(tuple(paths), names["camera"])
+
+
+def _read_video(paths: Sequence[Path], names: Names) -> Video:
+    return Video(paths[0])
+
+
+def _read_board_detections(paths: Sequence[Path], names: Names) -> BoardDetections:
+    return read_board_detections(paths[0])
+
+
 def _read_prediction(paths: Sequence[Path], names: Names) -> Prediction:
     return Prediction(tuple(paths), names["video"], names["camera"])
 
@@ -53,7 +93,15 @@ def _describe_pose_2d(pose: Pose2D) -> dict[str, Json]:
 
 
 def _read_pose_3d(paths: Sequence[Path], names: Names) -> Pose3D:
-    return read_pose_3d(paths[0])
+    pose = read_pose_3d(paths[0])
+    if not is_rotation(pose.rotation):  # as Anipose has made them since 2024
+        warnings.warn(
+            f"{paths[0]}: its axes (columns M_00 to M_22) are not at right angles, so that lengths and "
+            "angles in it are distorted",
+            Notice,
+            stacklevel=2,
+        )
+    return pose
 
 
 def _describe_pose_3d(pose: Pose3D) -> dict[str, Json]:
@@ -89,11 +137,25 @@ def _write_csv_2d(parts: Iterable[Path], path: Path) -> None:
     write_csv_from_parts(parts, path, last=ROW_LABELS, two_header_rows=True)
 
 
+def _write_json(content: Json, path: Path) -> None:
+    _write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", path)
+
+
 def _write_text(text: str, path: Path) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
 RESOLVED_CONFIG = Artifact("config", "session", "{session}config/config.toml", write=_write_text, text=True)
+VIDEO = Artifact("video", "video", read=_read_video, sampled=True)
+BOARD_RECORDING = Artifact("board recording", "board", read=_read_recording, sampled=True)
+BOARD_DETECTIONS = Artifact(
+    "board detections",
+    "board",
+    "{session}{calibration_results}/detections/{recording}.csv",
+    read=_read_board_detections,
+    write=write_board_detections,
+    text=True,
+)
 PREDICTIONS = Artifact(
     "prediction",
     "video",
@@ -109,18 +171,46 @@ POSE_2D = Artifact(
     write=write_pose_2d,
     describe=_describe_pose_2d,
 )
+POSE_2D_FILTERED = Artifact(
+    "pose-2d-filtered",
+    "video",
+    "{session}{pose_2d_filter}/{video}.h5",
+    read=_read_pose_2d,
+    write=write_pose_2d,
+    describe=_describe_pose_2d,
+)
+STARTING_CALIBRATION = Artifact("starting calibration", "calibration", read=_read_calibration)
 CALIBRATION = Artifact(
     "calibration",
     "calibration",
     "{session}{calibration_results}/calibration.toml",
     read=_read_calibration,
-    absent="put the calibration.toml of these cameras into a folder calibration/ of the session, or of one "
-    "above it; or switch 3D off with triangulation.triangulate = false",
+    write=write_calibration,
+    text=True,
+    absent="put recordings of the board by all cameras, or the calibration.toml of these cameras, into a "
+    "folder calibration/ of the session, or of one above it; or switch 3D off with "
+    "triangulation.triangulate = false",
+)
+CALIBRATION_REPORT = Artifact(
+    "calibration report",
+    "calibration",
+    "{session}{calibration_results}/report.json",
+    write=_write_json,
+    text=True,
 )
 POSE_3D = Artifact(
     "pose-3d",
     "trial",
     "{session}{pose_3d}/{trial}.csv",
+    read=_read_pose_3d,
+    write=write_pose_3d,
+    text=True,
+    describe=_describe_pose_3d,
+)
+POSE_3D_FILTERED = Artifact(
+    "pose-3d-filtered",
+    "trial",
+    "{session}{pose_3d_filter}/{trial}.csv",
     read=_read_pose_3d,
     write=write_pose_3d,
     text=True,
@@ -167,7 +257,7 @@ TABLE_CSV = {
         f"{table} table",
         "experiment",
         f"{{summaries}}/{table}.csv",
-        write=_write_csv_2d if table == "pose_2d" else _write_csv,
+        write=_write_csv_2d if table.startswith("pose_2d") else _write_csv,
         text=True,
         collected=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import signal
 import sys
@@ -18,6 +19,8 @@ from anipipe.engine.executors import limit_threads
 limit_threads()  # before anything imports a numerical library
 
 from anipipe import views  # noqa: E402
+from anipipe.commands import adopt as adopting  # noqa: E402
+from anipipe.commands import draw_board as drawing  # noqa: E402
 from anipipe.commands import init as init_command  # noqa: E402
 from anipipe.commands import run as running  # noqa: E402
 from anipipe.commands import status as states  # noqa: E402
@@ -28,6 +31,7 @@ from anipipe.engine.declare import Registry, Stage  # noqa: E402
 from anipipe.errors import AnipipeError, LockedError, NotHereError, UsageError  # noqa: E402
 from anipipe.project import find_experiments, walk  # noqa: E402
 from anipipe.stages import REGISTRY  # noqa: E402
+from anipipe.stages.boards import BoardOptions  # noqa: E402
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _PATHS = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
@@ -185,11 +189,12 @@ _TABLES_ALONE = (
 
 
 def _stage_command(name: str, stages: list[Stage]) -> click.Command:
+    text = inspect.getdoc(stages[0].run) or ""
+
     @click.command(
         name,
-        help=(stages[0].run.__doc__ or "").strip()
-        + (_TABLES_ALONE if stages[0].group == "tables" else _ALONE),
-        short_help=(stages[0].run.__doc__ or "").strip().partition("\n")[0],
+        help=text + (_TABLES_ALONE if stages[0].group == "tables" else _ALONE),
+        short_help=text.partition("\n")[0],
         context_settings=_CONTEXT,
     )
     @click.option("--upstream", is_flag=True, help="Bring what it reads up to date first.")
@@ -249,7 +254,7 @@ def _alias(command: click.Command, name: str) -> click.Command:
     )
 
 
-@cli.command(context_settings=_CONTEXT)
+@cli.command(context_settings=_CONTEXT, short_help="Show what is up to date, and what is not.")
 @click.option("--why", is_flag=True, help="Tell every reason for everything that is not up to date.")
 @click.option(
     "--json",
@@ -287,7 +292,38 @@ def status(paths: tuple[Path, ...], why: bool, as_json: bool) -> int:
     return _worst(statuses)
 
 
-@cli.command(context_settings=_CONTEXT)
+@cli.command(context_settings=_CONTEXT, short_help="Take in results of Anipose, DeepLabCut or yours.")
+@click.option("--edited", is_flag=True, help="Take in also what anipipe made and somebody has changed since.")
+@click.option("--dry-run", is_flag=True, help="Tell what would be taken in; record nothing.")
+@_PATHS
+def adopt(paths: tuple[Path, ...], edited: bool, dry_run: bool) -> int:
+    """Take in results that Anipose, DeepLabCut or you have made, without running anything.
+
+    What lies where anipipe would put its own results is recorded as done, made from what is there now: it is
+    up to date, and is made again once something that it rests on changes. No file is touched. Without this,
+    such files are used as they are and never replaced.
+    """
+    found = find_experiments(paths or (Path(),))
+    request, statuses = running.Request(REGISTRY.stages), [0]
+    for root, parts in found.items():
+        if len(found) > 1:
+            click.echo(paint(str(root), "bold"))
+        try:
+            opened = running.prepare(root, parts, request, REGISTRY)
+            adoption = adopting.adopt(opened, edited=edited, dry_run=dry_run)
+        except (AnipipeError, OSError) as error:
+            if len(found) == 1:
+                raise
+            statuses.append(_told(error, root))
+            continue
+        _print(views.adoption_lines(adoption, dry_run=dry_run))
+        for problem in opened.problems():
+            _print([paint("problem: ", "red") + problem])
+            statuses.append(1)
+    return _worst(statuses)
+
+
+@cli.command(context_settings=_CONTEXT, short_help="Show the configuration, merged from all levels.")
 @click.option("--origin", is_flag=True, help="Tell which file sets which key.")
 @click.argument("path", type=click.Path(path_type=Path), default=Path())
 def config(path: Path, origin: bool) -> int:
@@ -315,15 +351,56 @@ def config(path: Path, origin: bool) -> int:
     return 0
 
 
-@cli.command(context_settings=_CONTEXT)
+@cli.command(context_settings=_CONTEXT, short_help="Look at the videos, and write a config.toml.")
+@click.option("--print", "printing", is_flag=True, help="Print the proposal; write nothing.")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
-def init(folder: Path) -> int:
-    """Write a config.toml in which every key is explained, to start an experiment from."""
-    path = init_command.write_template(folder)
-    click.echo(
-        f"wrote {path}: edit it, put videos into SESSION/videos-raw/ or 2D poses into SESSION/predictions/,"
-    )
-    click.echo("and run `anipipe run-all`")
+def init(folder: Path, printing: bool) -> int:
+    """Write a config.toml in which every key is explained, with settings proposed for what lies there.
+
+    Looked up are sessions, the cameras in the names of videos, the calibration board, and the joints of
+    predictions. Beside each proposed key stands what it rests on. Nothing that is there is moved or changed.
+    """
+    init_command.check(folder, writing=not printing)
+    draft = init_command.draft(folder, lambda text: click.echo(printable(text), err=True))
+    wrote = [] if printing else [f"wrote {init_command.write(folder, draft.text)}"]
+    for line in (*draft.found, *wrote, *draft.advice):
+        click.echo(printable(line), err=printing)
+    if printing:
+        click.echo(draft.text, nl=False)
+    return 0
+
+
+@cli.command("draw-board", context_settings=_CONTEXT, short_help="Draw the calibration board, for printing.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .pdf at true size, with a ruler to check the print, or a .png.  [default: board.pdf, beside "
+    "config.toml, if there is none]",
+)
+@click.option(
+    "--dpi", type=click.IntRange(min=10), default=300, show_default=True, help="Pixels per inch of a .png."
+)
+@click.argument("path", type=click.Path(path_type=Path), default=Path())
+def draw_board(path: Path, output: Path | None, dpi: int) -> int:
+    """Draw the calibration board that [calibration] in the configuration describes.
+
+    Print the pdf at 100 % ("actual size"), check its ruler with another one, and measure a square of the
+    print: what you measure is what board_square_side_length has to say.
+    """
+    for root, parts in find_experiments([path]).items():
+        experiment = walk(root)
+        settings: Resolved = experiment.settings
+        if parts:
+            settings = next(unit.settings for unit in experiment.below(parts) if unit.kind == "session")
+        place = output or root / "board.pdf"
+        if output is None and place.exists():
+            raise UsageError(f"{place} is there already; name a file with -o")
+        calibration = settings.config.calibration
+        board = BoardOptions.of(settings).board(legacy=calibration.board_legacy is True)
+        inverted = calibration.board_inverted
+        _print([drawing.draw(board, place, units=calibration.units, inverted=inverted, dpi=dpi)])
     return 0
 
 

@@ -26,6 +26,7 @@ COLOURS = {
     State.GIVEN: "cyan",
     State.EDITED: "cyan",
     State.ARCHIVED: "blue",
+    State.SPARED: "blue",
 }
 _STYLES: dict[str, dict[str, Any]] = {"bold": {"bold": True}}
 

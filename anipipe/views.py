@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from anipipe.commands import status as states
+from anipipe.commands.adopt import Adoption, counted
 from anipipe.commands.opening import Opened
 from anipipe.commands.run import Result
 from anipipe.console import COLOURS, paint, table_lines, wrapped
-from anipipe.engine.freshness import MEANINGS, State
+from anipipe.engine.freshness import MEANINGS, QUIET, State
 from anipipe.engine.jobs import Job
 
+#: Of jobs that have the same to say, so many are named.
+_NAMED = 4
 #: States of a run's end that are neither done nor a failure, but worth counting.
 _KEPT = (State.GIVEN, State.EDITED, State.CONFLICT, State.ARCHIVED)
 
@@ -43,6 +46,7 @@ def result_lines(result: Result) -> Iterator[str]:
     for text in dict.fromkeys(text for job in selected for text in plan.verdicts[job].stale_inputs):
         yield wrapped(f"{text}; it was used as it is (--upstream makes it again)", paint("note: ", "yellow"))
     yield from _job_lines(result.opened, result.conflicts)
+    yield from _spared_lines(result.opened)
     forced = [job for job in selected if job.forced and job not in (*outcome.made, *outcome.failed, *blocked)]
     yield from _job_lines(result.opened, forced)
     for problem in result.problems:
@@ -59,6 +63,33 @@ def result_lines(result: Result) -> Iterator[str]:
     yield ", ".join(parts)
 
 
+def adoption_lines(adoption: Adoption, *, dry_run: bool) -> Iterator[str]:
+    """Yield what was recorded as done, what was not and why, and which files nothing knows."""
+    word = "would be adopted" if dry_run else "adopted"
+    yield f"{word}: {counted(adoption.adopted) or 'nothing'}"
+    if adoption.as_they_are:
+        yield wrapped(
+            "used as they are, since there is nothing here to make them from: "
+            f"{counted(adoption.as_they_are)}"
+        )
+    refused: dict[tuple[str, str], list[Job]] = {}
+    for job, reason in adoption.refused:
+        refused.setdefault((job.stage.name, reason), []).append(job)
+    for (_, reason), jobs in refused.items():
+        yield wrapped(reason, f"{paint('not adopted', 'yellow')} {jobs[0].label}{_and_more(jobs)}: ")
+    alike: dict[str, list[str]] = {}
+    for remark in adoption.remarks:
+        file, _, text = remark.partition(": ")
+        alike.setdefault(text, []).append(file)
+    for text, files in alike.items():
+        yield wrapped(f"{files[0]}{_and_more(files)}: {text}", paint("note: ", "yellow"))
+    for what, paths in adoption.unknown.items():
+        shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+        yield wrapped(f"{shown} ({what})", f"{paint('not recognised', 'yellow')}: ")
+    if adoption.to_make:
+        yield wrapped(f"the next run will make: {counted(adoption.to_make)}")
+
+
 def status_lines(opened: Opened, *, why: bool) -> Iterator[str]:
     """Yield an experiment's state: a table, what its words mean, and the reasons if they are asked for."""
     table = states.table(opened)
@@ -68,26 +99,59 @@ def status_lines(opened: Opened, *, why: bool) -> Iterator[str]:
         if state in seen and state is not State.FRESH:
             yield f"  {_coloured(state)}: {MEANINGS[state]}"
     yield from notice_lines(opened)
+    yield from _spared_lines(opened)
     for problem in opened.problems():
         yield wrapped(problem, paint("problem: ", "red"))
     if why:
-        for job, state, reasons in states.explained(opened):
-            yield f"{_coloured(state)} {job.label}"
+        for jobs, state, reasons in _alike(opened, [job for job, *_ in states.explained(opened)]):
+            names = ", ".join(job.unit.label for job in jobs[:_NAMED])
+            yield f"{_coloured(state)} {jobs[0].stage.name} {names}{_and_more(jobs[_NAMED - 1 :])}".rstrip()
             for reason in reasons:
                 yield wrapped(reason, "    ")
-    elif seen - {State.FRESH}:
+    elif seen - QUIET:
         yield "`anipipe status --why` tells the reasons"
 
 
 def _job_lines(opened: Opened, jobs: Sequence[Job]) -> Iterator[str]:
     """Yield a line for each job, but only one for all jobs of a stage that have the same reasons."""
-    alike: dict[tuple[str, tuple[str, ...]], list[Job]] = {}
+    for group, state, reasons in _alike(opened, jobs):
+        yield wrapped("\n".join(reasons), f"{_coloured(state)} {group[0].label}{_and_more(group)}: ")
+
+
+def _alike(opened: Opened, jobs: Sequence[Job]) -> Iterator[tuple[list[Job], State, tuple[str, ...]]]:
+    """Yield together the jobs of a stage in one state, for the same reasons but for their own paths."""
+    alike: dict[tuple[str, State, tuple[str, ...]], list[Job]] = {}
     for job in jobs:
-        alike.setdefault((job.stage.name, opened.plan.verdicts[job].verdict.reasons), []).append(job)
-    for (stage, reasons), group in alike.items():
-        more = f" and {len(group) - 1} more" if len(group) > 1 else ""
-        state = _coloured(opened.plan.state(group[0]))
-        yield wrapped("\n".join(reasons), f"{state} {stage} {group[0].unit.label}{more}: ")
+        verdict = opened.plan.verdicts[job].verdict
+        reasons = tuple(_without_paths(job, reason) for reason in verdict.reasons)
+        alike.setdefault((job.stage.name, verdict.state, reasons), []).append(job)
+    for (_, state, _), group in alike.items():
+        yield group, state, opened.plan.verdicts[group[0]].verdict.reasons
+
+
+def _without_paths(job: Job, reason: str) -> str:
+    paths = [*job.outputs, *(path for source in job.sources for path in source.paths)]
+    for number, path in enumerate(paths):
+        reason = reason.replace(path, f"{{{number}}}")
+    return reason
+
+
+def _and_more(group: Sequence[object]) -> str:
+    return f" and {len(group) - 1} more" if len(group) > 1 else ""
+
+
+def _spared_lines(opened: Opened) -> Iterator[str]:
+    """Say which outputs of somebody else stand for what could be made from files that lie beside them."""
+    plan = opened.plan
+    for job in plan.jobs:
+        spared = [s for s in job.sources if s.producer and plan.state(s.producer) is State.SPARED]
+        if job.selected and spared and plan.state(job) is State.GIVEN:
+            path = next(path for path in job.outputs if plan.disk.exists(path))
+            yield wrapped(
+                f"{path} was not made by anipipe and is used as it is; it could be made anew from "
+                f"{len(spared)} x {spared[0].unit.kind} here: --force {path}",
+                paint("note: ", "yellow"),
+            )
 
 
 def _is_echo(opened: Opened, job: Job) -> bool:

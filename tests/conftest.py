@@ -85,7 +85,9 @@ class Lab:
         In this process and serially, unless the arguments say otherwise: that is quickest.
         """
         command = arguments[0]
-        if command not in ("status", "config", "init") and not any(a.startswith("-j") for a in arguments):
+        if command not in ("status", "config", "init", "adopt", "draw-board") and not any(
+            a.startswith("-j") for a in arguments
+        ):
             arguments = (*arguments, "-j1")
         printed = io.StringIO()
         with contextlib.chdir(self.root), redirect_stdout(printed), redirect_stderr(printed):

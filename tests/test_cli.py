@@ -11,7 +11,6 @@ import click
 import pytest
 
 from anipipe.cli import cli, invoke
-from anipipe.config import read_layer, resolve
 from tests.conftest import Lab, make_lab
 
 
@@ -37,20 +36,6 @@ def test_usage_errors_have_status_2(capsys: pytest.CaptureFixture[str]):
     assert "No such command" in capsys.readouterr().err
 
 
-def test_init_writes_a_config_that_loads_and_never_overwrites(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    assert invoke(["init", str(tmp_path / "new lab")]) == 0
-    path = tmp_path / "new lab/config.toml"
-    text = path.read_text()
-    assert resolve([read_layer(path)]).config.project == "new lab"
-    assert invoke(["init", str(tmp_path / "new lab")]) == 2
-    assert "is there already" in capsys.readouterr().err
-    assert path.read_text() == text
-    assert invoke(["init", str(tmp_path / "new lab/session")]) == 2
-    assert "lies in the experiment" in capsys.readouterr().err
-
-
 def test_config_shows_what_a_session_is_processed_with(lab: Lab):
     assert "score_threshold = 0.5" in lab.run("config")
     assert "score_threshold = 0.4" in lab.run("config", "treated/mouse3")
@@ -64,10 +49,10 @@ def test_config_shows_what_a_session_is_processed_with(lab: Lab):
 
 def test_status_as_json(lab: Lab):
     (described,) = json.loads(lab.run("status", "--json"))
-    assert described["counts"] == {"stale": 3 + 12 + 4 + 4 + 16 + 3 + 4}
+    assert described["counts"] == {"stale": 3 + 12 + 4 + 4 + 16 + 3 + 4, "given": 1}  # the calibration
     lab.run("run-all")
     (described,) = json.loads(lab.run("status", "--json"))
-    assert set(described["counts"]) == {"fresh"}
+    assert set(described["counts"]) == {"fresh", "given"}
     one = next(job for job in described["jobs"] if job["stage"] == "pose-3d")
     assert one["outputs"] == ["control/mouse1/pose-3d/t1.csv"]
     make_lab(lab.root.parent / "second")
@@ -97,7 +82,7 @@ def test_after_a_failure_status_agrees_with_the_run(lab: Lab):
     counts = json.loads(lab.run("status", "--json"))[0]["counts"]
     assert counts["failed"] == 1
     assert counts["blocked"] == 6
-    assert set(counts) == {"failed", "blocked", "fresh"}
+    assert set(counts) == {"failed", "blocked", "fresh", "given"}  # the calibration is
 
 
 def test_force_outside_or_of_nothing(lab: Lab):

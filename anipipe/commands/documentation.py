@@ -75,7 +75,7 @@ def graph(registry: Registry, *, tables_as_one: bool = False) -> str:
         for artifact in _artifacts(stage):
             producer = registry.producers.get(artifact.name)
             if producer is None:
-                source = f"given-{artifact.name}"
+                source = "given-" + anchor(artifact.name)
                 given[source] = f'    {source}(["{artifact.name}"])'
             else:
                 source = node(producer)
@@ -140,7 +140,7 @@ def shown_path(artifact: Artifact) -> str:
 
 
 def _filled(pattern: str, per: str) -> str:
-    home = "FOLDER/" if per == "calibration" else "SESSION/"
+    home = "FOLDER/" if per in ("calibration", "board") else "SESSION/"
     return re.sub(
         r"{(\w+)}", lambda match: _FOLDERS.get(match[1], match[1].upper()), pattern.replace("{session}", home)
     )

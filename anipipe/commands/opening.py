@@ -15,23 +15,22 @@ from anipipe.project import Experiment, walk
 from anipipe.suggest import no_joint
 
 _NO_NETWORKS = "this version runs no networks; 2D poses come from predictions/, or as they are from pose-2d/"
-_NO_CALIBRATION = "this version does not calibrate; it reads calibration/calibration.toml"
 #: Keys and sections whose stages this version lacks, and what that means where they are set.
 NOT_YET = {
-    "filter.enabled": "this version does not filter 2D poses; what follows uses the unfiltered ones",
-    "filter3d.enabled": "this version does not filter 3D poses; what follows uses the unfiltered ones",
     "triangulation.optim": "this version does not optimise; each point is triangulated by itself",
     "triangulation.ransac": "this version uses all cameras that see a point",
     "triangulation.weights": "this version gives all 2D points the same weight",
     "triangulation.engine": "this version has none but its own",
-    "calibration.calibration_init": _NO_CALIBRATION,
-    "calibration.animal_calibration": _NO_CALIBRATION,
-    "calibration.engine": _NO_CALIBRATION,
+    "calibration.animal_calibration": "this version calibrates with the board alone",
+    "calibration.engine": "this version calibrates with aniposelib",
+    "calibration.world": "this version puts the origin into the first camera",
     "model_type": _NO_NETWORKS,
     "model_folder": _NO_NETWORKS,
     "network": _NO_NETWORKS,
     "converted_video_speed": "this version converts no videos",
 }
+#: Stages whose results would be others without what is lacking.
+MADE_OTHERWISE = {"pose-3d": ("triangulation.optim", "triangulation.ransac", "triangulation.weights")}
 #: Values that are not the default and still ask for nothing that is lacking.
 _HARMLESS = {"model_type": ("import",)}
 
@@ -193,9 +192,9 @@ def _without_effect(resolved: Resolved) -> Iterator[str]:
             yield f"{key}: {text}"
     if config.angles and config.triangulation.cam_regex is None:
         yield "angles: they are of 3D poses, which need triangulation.cam_regex to tell the cameras apart"
-    lacking = [table for table in config.summaries.csv if table.endswith("_filtered")]
-    if lacking:
-        yield f"summaries.csv: this version has no table {', '.join(lacking)}"
+    for table, section in (("pose_2d_filtered", "filter"), ("pose_3d_filtered", "filter3d")):
+        if table in config.summaries.csv and not lookup(config, f"{section}.enabled"):
+            yield f"summaries.csv: there is no table {table} unless {section}.enabled = true"
 
 
 def _nowhere(where: str) -> str:

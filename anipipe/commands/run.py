@@ -118,7 +118,7 @@ def run(
         If nothing can be written there.
     """
     root = opened.experiment.root
-    with _locked(root) as lock:
+    with locked(root) as lock:
         opened.forget()  # what was looked at before the lock was held may have changed
         plan, result = opened.plan, Result(opened, restricted=opened.restricted)
         folders = dict.fromkeys(path.rpartition("/")[0] for path in plan.by_output)
@@ -196,7 +196,16 @@ def _left_out(plan: Plan) -> Iterator[tuple[Job, State, tuple[str, ...]]]:
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[Lock]:
+def locked(root: Path) -> Iterator[Lock]:
+    """Hold an experiment's lock.
+
+    Raises
+    ------
+    LockedError
+        If another run holds it.
+    UsageError
+        If nothing can be written there.
+    """
     try:
         lock = Lock(root)
         lock.__enter__()

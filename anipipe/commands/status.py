@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anipipe.commands.opening import Opened
-from anipipe.engine.freshness import State
+from anipipe.engine.freshness import QUIET, State
 from anipipe.engine.jobs import Job
 
 #: How a state is marked in a cell, the worst first: the order in which a cell's states are named.
@@ -21,6 +21,7 @@ MARKS: dict[State, str] = {
     State.EDITED: "edited",
     State.GIVEN: "given",
     State.ARCHIVED: "archived",
+    State.SPARED: "-",
     State.FRESH: "ok",
 }
 WHOLE = "(all sessions)"
@@ -85,7 +86,7 @@ def explained(opened: Opened) -> Iterator[tuple[Job, State, tuple[str, ...]]]:
     """Yield every job that is not simply up to date, with every reason."""
     for job in _shown(opened):
         verdict = opened.plan.verdicts[job].verdict
-        if verdict.state is not State.FRESH:
+        if verdict.state not in QUIET:
             yield job, verdict.state, verdict.reasons
 
 

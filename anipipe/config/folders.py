@@ -64,10 +64,11 @@ class PipelineSettings(Section):
 class CameraSettings(Section):
     """``[cameras.NAME]``: what is particular to one camera."""
 
-    offset: Offset = key(
-        (0.0, 0.0),
-        "Top-left corner [x, y] of the recorded part of the sensor, added to 2D points before triangulation",
+    offset: Offset | None = key(
+        None,
+        "Top-left corner [x, y] of the part of the calibrated picture that was recorded; left out: all of it",
         unit="px",
+        example=[0, 0],
     )
     frame_offset: int = key(
         0, "How much later than the others this camera started; negative if earlier", unit="frames"

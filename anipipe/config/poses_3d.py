@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from anipipe.config.values import (
     AutoFlag,
@@ -12,6 +12,7 @@ from anipipe.config.values import (
     BoardSize,
     Fixed,
     KeyFaults,
+    Kind,
     Name,
     Odd,
     Pairs,
@@ -19,6 +20,31 @@ from anipipe.config.values import (
     Section,
     key,
 )
+from anipipe.suggest import nearest
+
+#: The names of OpenCV's marker dictionaries; both of its spellings of the last ones.
+DICTIONARY_NAMES = (
+    *(f"DICT_{bits}X{bits}_{number}" for bits in (4, 5, 6, 7) for number in (50, 100, 250, 1000)),
+    "DICT_ARUCO_ORIGINAL",
+    *("DICT_APRILTAG_16h5", "DICT_APRILTAG_25h9", "DICT_APRILTAG_36h10", "DICT_APRILTAG_36h11"),
+    *("DICT_APRILTAG_16H5", "DICT_APRILTAG_25H9", "DICT_APRILTAG_36H10", "DICT_APRILTAG_36H11"),
+    *("DICT_ARUCO_MIP_36h12", "DICT_ARUCO_MIP_36H12"),
+)
+
+
+def _check_dictionary(value: str) -> str:
+    if value in DICTIONARY_NAMES:
+        return value
+    near = nearest(value, DICTIONARY_NAMES)
+    raise ValueError(
+        "must be the name of one of OpenCV's dictionaries"
+        + (f"; did you mean {near!r}?" if near else f": {', '.join(DICTIONARY_NAMES[:21])}")
+    )
+
+
+_Dictionary = Annotated[
+    str, AfterValidator(_check_dictionary), Kind("the name of one of OpenCV's predefined dictionaries")
+]
 
 
 class CalibrationSettings(Section):
@@ -37,6 +63,12 @@ class CalibrationSettings(Section):
     )
     board_marker_dict_number: Literal[50, 100, 250, 1000] | None = key(
         None, "charuco, aruco: markers in the dictionary", example=50
+    )
+    board_dictionary: _Dictionary | None = key(
+        None,
+        "charuco, aruco: OpenCV's name of the dictionary, also DICT_APRILTAG_36h11 and others; "
+        "instead of board_marker_bits and board_marker_dict_number",
+        example="DICT_4X4_50",
     )
     board_marker_length: float | None = key(
         None, "charuco, aruco: side of a marker", unit="calibration.units", example=3.75, gt=0
@@ -64,7 +96,7 @@ class CalibrationSettings(Section):
         example="calibration-init.toml",
     )
     fisheye: bool = key(False, "Fisheye lenses in all cameras")
-    engine: Literal["anipipe", "aniposelib"] = key("anipipe", "Which program calibrates")
+    engine: Literal["anipipe", "aniposelib"] = key("aniposelib", "Which program calibrates")
     distortion: Literal["none", "k1", "k1k2", "full"] = key(
         "k1k2", "Distortion of the lens that is estimated; full: k1, k2, p1, p2, k3"
     )
@@ -72,6 +104,20 @@ class CalibrationSettings(Section):
     world: Literal["camera", "board"] = key(
         "camera", "Origin of 3D space: the first camera, or the board in its first detection"
     )
+
+    @model_validator(mode="after")
+    def _check_one_dictionary(self) -> CalibrationSettings:
+        bits, number, name = self.board_marker_bits, self.board_marker_dict_number, self.board_dictionary
+        if name is None:
+            return self
+        wrong = []
+        if bits is not None and not name.startswith(f"DICT_{bits}X{bits}_"):
+            wrong.append(f"board_marker_bits = {bits}")
+        if number is not None and not name.endswith(f"_{number}"):
+            wrong.append(f"board_marker_dict_number = {number}")
+        if wrong:
+            raise KeyFaults(("board_dictionary", f"contradicts {' and '.join(wrong)}: leave these out"))
+        return self
 
     @model_validator(mode="after")
     def _check_marker_fits(self) -> CalibrationSettings:

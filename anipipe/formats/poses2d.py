@@ -2,8 +2,8 @@
 
 The format is Anipose's and DeepLabCut's: a pandas table under the key ``df_with_missing``, columns
 ``(scorer, bodyparts, coords)`` with coords ``x, y, likelihood`` (``x2, y2, likelihood2``, ... for further
-hypotheses), one row per frame. anipipe adds an array ``/anipipe/filled`` where it has filled gaps, which
-pandas and Anipose do not look at.
+hypotheses), one row per frame. anipipe adds an array ``/anipipe/filled`` where it has filled gaps and the
+video's width and height as ``/anipipe/size`` where it has seen the video; pandas and Anipose look at neither.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,10 @@ from anipipe.formats._hdf_pickles import refuse_code
 
 KEY = "df_with_missing"
 FILLED = "anipipe/filled"
+SIZE = "anipipe/size"
+
+# Anipose's viterbi filter writes these where a joint is not seen
+_ABSENT, _ABSENT_SCORE = -1.0, 0.001
 
 # PyTables shares state between threads
 _PYTABLES = threading.Lock()
@@ -47,6 +51,8 @@ class Pose2D:
         (frames, joints), True where a filter invented the point; None if nothing was filled.
     video, camera
         Names; empty where unknown. They are not stored in the file.
+    size
+        Width and height of the video, in pixels; None where unknown.
 
     Raises
     ------
@@ -61,6 +67,7 @@ class Pose2D:
     filled: NDArray[np.bool_] | None = None
     video: str = ""
     camera: str = ""
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, dtype=np.float64)
@@ -124,15 +131,13 @@ def write_pose_2d(pose: Pose2D, path: Path) -> None:
                 group, "table", rows, chunkshape=chunk, track_times=False, byteorder="little"
             )
             _describe(group._v_attrs, table.attrs, names)
-            if pose.filled is not None:
-                file.create_array(
-                    "/anipipe",
-                    "filled",
-                    pose.filled,
-                    createparents=True,
-                    track_times=False,
-                    byteorder="little",
-                )
+            size = None if pose.size is None else np.array(pose.size, dtype="<i8")
+            for name, array in ((FILLED, pose.filled), (SIZE, size)):
+                if array is not None:
+                    folder, _, leaf = name.partition("/")
+                    file.create_array(
+                        f"/{folder}", leaf, array, createparents=True, track_times=False, byteorder="little"
+                    )
             image = file.get_file_image()
     except tables.HDF5ExtError as error:
         # HDF5 keeps the names of all columns in one attribute of at most 64 KiB
@@ -181,8 +186,15 @@ def _describe(group: Any, table: Any, names: list[tuple[str, str, str]]) -> None
     table.values_block_0_dtype = "float64"
 
 
-def read_content(path: Path) -> tuple[Content, NDArray[np.bool_] | None]:
-    """Read the table of an HDF5 file of DeepLabCut, Anipose or anipipe as it stands, and anipipe's flags."""
+class Additions(NamedTuple):
+    """What only anipipe writes: flags of filled points, and the video's width and height."""
+
+    filled: NDArray[np.bool_] | None
+    size: tuple[int, int] | None
+
+
+def read_content(path: Path) -> tuple[Content, Additions]:
+    """Read the table of an HDF5 file of DeepLabCut, Anipose or anipipe as it stands, and what we added."""
     with open_hdf5(path) as file:
         if KEY not in file:
             raise DataError(
@@ -191,6 +203,7 @@ def read_content(path: Path) -> tuple[Content, NDArray[np.bool_] | None]:
             )
         refuse_code(file, path)
         filled = np.asarray(file[FILLED][()], dtype=np.bool_) if FILLED in file else None
+        size = tuple(int(side) for side in file[SIZE][()]) if SIZE in file else ()
     import pandas as pd
 
     with _PYTABLES, translated(path, "a table of poses"):
@@ -209,7 +222,7 @@ def read_content(path: Path) -> tuple[Content, NDArray[np.bool_] | None]:
             f"{path}: holds cells that are not numbers ({error}). Predict the video again."
         ) from error
     index = frame.index.tolist() if isinstance(frame.index, pd.MultiIndex) else frame.index.to_numpy()
-    return Content(named, index, values), filled
+    return Content(named, index, values), Additions(filled, (size[0], size[1]) if size else None)
 
 
 def read_pose_2d(path: Path) -> Pose2D:
@@ -223,14 +236,15 @@ def read_pose_2d(path: Path) -> Pose2D:
     Returns
     -------
     One row per frame from 0 to the file's last; ``video`` is the file's name without ``.h5``. Frames without
-    a row are NaN and said so in a Notice.
+    a row are NaN and said so in a Notice. So is the (-1, -1) with score 0.001 that Anipose's viterbi filter
+    writes for "not there".
 
     Raises
     ------
     DataError
         The file is empty, cut off, no HDF5 file, or holds something else; the message says what to do.
     """
-    content, filled = read_content(path)
+    content, (filled, size) = read_content(path)
     found = extract(content, path)
     if filled is not None:
         if filled.shape != (len(content.values), len(found.joints)):
@@ -239,4 +253,6 @@ def read_pose_2d(path: Path) -> Pose2D:
                 f"{(len(content.values), len(found.joints))}: one was changed alone. Make the file again."
             )
         filled = by_frame(filled, found.rows, False)
-    return Pose2D(found.joints, found.points, found.scores, found.scorer, filled, video=path.stem)
+    absent = (found.points == _ABSENT).all(axis=-1) & (found.scores == _ABSENT_SCORE)
+    found.points[absent], found.scores[absent] = np.nan, np.nan
+    return Pose2D(found.joints, found.points, found.scores, found.scorer, filled, video=path.stem, size=size)

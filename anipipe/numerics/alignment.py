@@ -151,3 +151,9 @@ def _median(points: Floats, joints: list[str], joint: str, label: str) -> Floats
     if not seen.any():
         raise DataError(f"{label}: joint {joint} is never seen in 3D")
     return np.asarray(np.median(places[seen], axis=0))
+
+
+def is_rotation(matrix: ArrayLike) -> bool:
+    """Say whether the rows of a matrix, (3, 3), are at right angles and of length 1, to a thousandth."""
+    rows = np.asarray(matrix, dtype=np.float64)
+    return bool(np.allclose(rows @ rows.T, np.eye(3), atol=1e-3))

@@ -32,25 +32,76 @@ def natural(name: str) -> tuple[tuple[object, ...], str]:
 def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, dict[str, tuple[str, ...]]]:
     """Return the videos of a session by name, each with the files that were found of it."""
     found: dict[str, dict[str, tuple[str, ...]]] = {}
-    for kind in ("videos_uncompressed", "videos_raw"):
-        for name in listed(root, folder, names[kind]):
+    for kind, key in (("uncompressed video", "videos_uncompressed"), ("video", "videos_raw")):
+        for name in listed(root, folder, names[key]):
             stem, suffix = name[: len(name) - len(suffix_of(name))], suffix_of(name)
             if suffix not in VIDEO_SUFFIXES:
                 continue
             files = found.setdefault(stem, {})
-            path = join(folder, f"{names[kind]}/{name}")
+            path = join(folder, f"{names[key]}/{name}")
             if kind in files:
                 raise DataError(
                     f"{root / files[kind][0]} and {root / path} are both video {stem!r}; remove or rename one"
                 )
             files[kind] = (path,)
-    for video, chosen in _predictions(listed(root, folder, names["predictions"]), set(found)).items():
-        paths = tuple(join(folder, f"{names['predictions']}/{name}") for name in chosen)
-        found.setdefault(video, {})["prediction"] = paths
-    for name in listed(root, folder, names["pose_2d"]):
-        if suffix_of(name) == ".h5":
-            found.setdefault(name[:-3], {})
+    # Beside the videos is where DeepLabCut and others put predictions if they are not told otherwise.
+    for kind in ("videos_raw", "predictions"):
+        for video, chosen in _predictions(listed(root, folder, names[kind]), set(found)).items():
+            paths = tuple(join(folder, f"{names[kind]}/{name}") for name in chosen)
+            found.setdefault(video, {})["prediction"] = paths
+    _add_poses(root, folder, names["pose_2d"], found)
     return found
+
+
+def _add_poses(root: Path, folder: str, sub: str, found: dict[str, dict[str, tuple[str, ...]]]) -> None:
+    """Add the 2D poses that are there, which may be called as DeepLabCut calls its predictions."""
+    poses = [name[:-3] for name in listed(root, folder, sub) if suffix_of(name) == ".h5"]
+    for pose in poses:
+        video = pose if pose in found else video_of(f"{pose}.h5")
+        files = found.setdefault(video, {})
+        if video != pose and video not in poses:
+            files.setdefault("pose-2d", (join(folder, f"{sub}/{pose}.h5"),))
+
+
+def find_recordings(
+    root: Path, folder: str, names: Mapping[str, str], pattern: re.Pattern[str]
+) -> tuple[dict[str, tuple[str, tuple[str, ...]]], list[str]]:
+    """Find the recordings of a calibration board: each video, and all still images of a camera together.
+
+    Returns
+    -------
+    recordings : dict
+        Name of the recording to its camera and its files, relative to ``root``; images in natural order.
+    nameless : list of str
+        Files whose names have no camera in them.
+
+    Raises
+    ------
+    DataError
+        If two videos have one name.
+    """
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    nameless: list[str] = []
+    sub = names["calibration_videos"]
+    for name in listed(root, folder, sub):
+        suffix = suffix_of(name)
+        if suffix not in BOARD_SUFFIXES:
+            continue
+        stem, path = name[: len(name) - len(suffix)], join(folder, f"{sub}/{name}")
+        match = pattern.search(stem)
+        if match is None or not match.group(1):
+            nameless.append(path)
+            continue
+        camera = match.group(1)
+        recording = stem if suffix in VIDEO_SUFFIXES else f"images_{camera}"
+        if recording in found and (suffix in VIDEO_SUFFIXES or found[recording][0] != camera):
+            other = found[recording][1][0]
+            raise DataError(
+                f"{root / other} and {root / path} are both board recording {recording!r}; "
+                "remove or rename one"
+            )
+        found[recording] = camera, (*found.get(recording, (camera, ()))[1], path)
+    return found, nameless
 
 
 def _predictions(names: Sequence[str], videos: Container[str]) -> dict[str, list[str]]:

@@ -21,6 +21,7 @@ from anipipe.project.finding import CONFIG, RESOLVED_FOLDER, absolute, inside, i
 from anipipe.project.naming import (
     BOARD_SUFFIXES,
     check_cameras,
+    find_recordings,
     find_videos,
     join,
     listed,
@@ -30,8 +31,12 @@ from anipipe.project.naming import (
     suffix_of,
 )
 
+_CALIBRATION = "calibration.toml"
+#: DeepLabCut's and Anipose's folder of labelled frames, with copies of configurations in it.
+_LABELED_DATA = "labeled-data"
 #: What holds for all sessions together.
 _OF_THE_EXPERIMENT = ("path", "nesting", "summaries", "pipeline.summaries")
+_RESULT_FOLDERS = ("pose_2d_filter", "pose_3d", "pose_3d_filter", "angles")
 _SESSION_FOLDERS = ("videos_raw", "videos_uncompressed", "predictions", "pose_2d")
 
 
@@ -53,7 +58,7 @@ class Experiment:
     settings : Resolved
         The configuration of the experiment's own folder.
     units : list of Unit
-        Calibrations, sessions, trials, videos, and last the experiment itself.
+        Board recordings, calibrations, sessions, trials, videos, and last the experiment itself.
     problems : list of Problem
         Sessions, or folders of sessions, that cannot be processed.
     dangling : list of str
@@ -98,6 +103,8 @@ class Experiment:
                 chosen.setdefault(session)
                 for group in session.related.values():
                     chosen.update(dict.fromkeys(group))
+                for calibration in session.related["calibration"]:
+                    chosen.update(dict.fromkeys(calibration.related["board"]))
         return list(chosen)
 
 
@@ -140,12 +147,16 @@ class _Walker:
         }
         related: dict[str, list[Unit]] = {"video": [], "trial": [], "session": [], "calibration": []}
         for unit in experiment.units:
-            related[unit.kind].append(unit)
+            related.setdefault(unit.kind, []).append(unit)
         whole = Unit("experiment", "", "", "experiment", "", names, self.top, {}, related)
         experiment.units.append(whole)
         if not related["session"] and not experiment.problems:
             holding = ", ".join(f"SESSION/{names[key]}/" for key in _SESSION_FOLDERS)
-            self._problem("", f"no session in {self.root}: it would hold one of {holding}")
+            text = f"no session in {self.root}: it would hold one of {holding}"
+            if any(unit.related["board"] for unit in related["calibration"]):
+                experiment.notices.append(text)  # cameras are often calibrated before the first recording
+            else:
+                self._problem("", text)
         seen = dict.fromkeys(text for resolved in self._resolved.values() for text in resolved.warnings)
         experiment.notices.extend(seen)
         return experiment
@@ -178,7 +189,7 @@ class _Walker:
             names = _folder_names(resolved)
             inside = [entry for entry in entries if entry.name[0] != "." and self._is_folder(folder, entry)]
             calibration = self._calibration(folder, names, {entry.name for entry in inside}, resolved)
-        except ConfigError as error:
+        except (ConfigError, DataError) as error:
             self._problem(folder, str(error))
             return
         except OSError as error:
@@ -189,7 +200,12 @@ class _Walker:
         holding = [names[key] for key in _SESSION_FOLDERS]
         if any(entry.name in holding for entry in inside):
             self._session_or_problem(folder, depth, resolved, calibrations)
-        own = {*names.values(), RESOLVED_FOLDER}
+        elif any(entry.name == names[key] for entry in inside for key in _RESULT_FOLDERS):
+            self.experiment.notices.append(
+                f"{folder or '.'}: passed over, it holds results but none of {', '.join(holding)}, by which "
+                "a session is known"
+            )
+        own = {*names.values(), RESOLVED_FOLDER, _LABELED_DATA}
         for entry in inside:
             if entry.name in own:
                 self._look_for_lost_session(join(folder, entry.name), holding)
@@ -246,8 +262,10 @@ class _Walker:
             try:
                 files += listed(self.root, folder, sub) if sub in inside else []
             except OSError:
-                files.append("calibration.toml")  # the job that needs it will say what is wrong with it
-        if not any(name == "calibration.toml" or suffix_of(name) in BOARD_SUFFIXES for name in files):
+                files.append(_CALIBRATION)  # the job that needs it will say what is wrong with it
+        # Without any recording, the calibration to start from is the calibration.
+        named = resolved.config.calibration.calibration_init is not None and results in inside
+        if not named and not any(name == _CALIBRATION or suffix_of(name) in BOARD_SUFFIXES for name in files):
             return None
         unit = Unit(
             kind="calibration",
@@ -257,10 +275,41 @@ class _Walker:
             group=folder,
             names={**names, "session": f"{folder}/" if folder else ""},
             settings=resolved,
-            related={},
+            related={"board": []},
         )
-        self.experiment.units.append(unit)
+        self._add_recordings(unit, resolved)
+        self.experiment.units += [*unit.related["board"], unit]
         return unit
+
+    def _add_recordings(self, unit: Unit, resolved: Resolved) -> None:
+        """Give a calibration its recordings of the board, and the calibration that it starts from."""
+        config, folder = resolved.config, unit.home
+        init = config.calibration.calibration_init
+        if init is not None:
+            place = os.path.relpath(self.root / Path(init).expanduser(), self.root)
+            unit.files = {"starting calibration": (Path(place).as_posix(),)}
+        if config.triangulation.cam_regex is None:
+            return
+        found, nameless = find_recordings(
+            self.root, folder, unit.names, re.compile(config.triangulation.cam_regex)
+        )
+        for path in nameless:
+            self.experiment.notices.append(
+                f"{path}: passed over, there is no camera in its name that triangulation.cam_regex = "
+                f"{config.triangulation.cam_regex!r} would find"
+            )
+        for recording, (camera, paths) in found.items():
+            board = Unit(
+                kind="board",
+                label=join(unit.label, recording),
+                home=folder,
+                key=recording,
+                group=unit.group,
+                names={**unit.names, "recording": recording, "camera": camera},
+                settings=resolved,
+                files={"board recording": paths},
+            )
+            unit.related["board"].append(board)
 
     def _session_or_problem(
         self, folder: str, depth: int, resolved: Resolved, calibrations: Sequence[Unit]
@@ -346,6 +395,8 @@ def _check_shared_calibration(resolved: Resolved, calibrations: Sequence[Unit]) 
         ]
         if ours.triangulation.cam_regex != theirs.triangulation.cam_regex:
             changed.append("triangulation.cam_regex")
+        if ours.triangulation.triangulate and not theirs.triangulation.triangulate:
+            changed.append("triangulation.triangulate")
         if changed:
             files = dict.fromkeys(str(resolved.origins[key]) for key in changed if resolved.origins.get(key))
             raise DataError(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anipipe.artifacts import ANGLES, POSE_3D
+from anipipe.artifacts import ANGLES, POSE_3D, POSE_3D_FILTERED
 from anipipe.config import Resolved
-from anipipe.engine.declare import Stage
+from anipipe.engine.declare import Stage, first_enabled
 from anipipe.formats.poses3d import Pose3D
 from anipipe.formats.tables import Table
 from anipipe.numerics.angles import compute_angles
@@ -35,7 +35,7 @@ STAGE = Stage(
     name="angles",
     per="trial",
     run=angles,
-    reads={"pose": POSE_3D},
+    reads={"pose": first_enabled(POSE_3D_FILTERED, POSE_3D)},
     writes=ANGLES,
     options=AngleOptions,
     enabled=_enabled,

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anipipe.artifacts import CALIBRATION, POSE_2D, POSE_3D
+from anipipe.artifacts import CALIBRATION, POSE_2D, POSE_2D_FILTERED, POSE_3D
 from anipipe.config import Resolved
-from anipipe.engine.declare import Stage, each
+from anipipe.engine.declare import Stage, each, first_enabled
 from anipipe.errors import DataError, Notice
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.poses3d import Pose3D
 from anipipe.numerics.alignment import standardise
-from anipipe.numerics.cameras import Rig
+from anipipe.numerics.cameras import Camera, Rig
 from anipipe.numerics.triangulation import dlt, quality
 from anipipe.stages.options import SettingsOptions, setting
 
@@ -43,6 +43,8 @@ def triangulate(views: Iterable[Pose2D], rig: Rig, *, options: TriangulationOpti
     views = sorted(views, key=lambda view: view.camera)
     cameras = rig.subset([view.camera for view in views])
     _check_views(views, rig)
+    for view, camera in zip(views, cameras.cameras, strict=True):
+        check_size(view, camera, options.offsets.get(view.camera))
     joints = merge_joints(views)
     pixels, scores = stack(views, joints, options)
     points = dlt(pixels, cameras, min_cams=options.min_cams)
@@ -73,31 +75,69 @@ def stack(
     -------
     pixels : (cameras, frames, joints, 2) array
         First hypothesis, with the crop offset added; NaN where the score is below the threshold, where
-        the point was filled in by a filter, and where a camera has no such frame or joint.
+        the point was filled in by a filter (with ``use_filled`` those are in whatever their score), and
+        where a camera has no such frame or joint.
     scores : (cameras, frames, joints) array
     """
-    # A camera that started `frame_offset` frames late shows in its frame 0 what the others show in that one.
-    late = {view.camera: options.frame_offsets.get(view.camera, 0) for view in views}
-    ends = {view.camera: max(0, len(view.points) + late[view.camera]) for view in views}
-    frames = max(ends.values())
+    rows, frames = common_frames(views, options.frame_offsets)
     if len({len(view.points) for view in views}) > 1:
         lengths = ", ".join(f"{view.camera} {len(view.points)}" for view in views)
         _say(f"the cameras are of different length ({lengths} frames): rows go on to the last")
     pixels = np.full((len(views), frames, len(joints), 2), np.nan)
     scores = np.full((len(views), frames, len(joints)), np.nan)
-    for index, view in enumerate(views):
-        start = late[view.camera]
-        skipped = max(0, -start)
-        points = view.points[skipped:, :, 0] + np.asarray(options.offsets.get(view.camera, (0.0, 0.0)))
-        score = view.scores[skipped:, :, 0]
-        unusable = ~(score >= options.score_threshold)
-        if view.filled is not None and not options.use_filled:
-            unusable |= view.filled[skipped:]
+    for index, (view, (own, common)) in enumerate(zip(views, rows, strict=True)):
+        points = view.points[own, :, 0] + np.asarray(options.offsets.get(view.camera, (0.0, 0.0)))
+        score = view.scores[own, :, 0]
+        usable = score >= options.score_threshold
+        if view.filled is not None:
+            filled = view.filled[own]
+            usable = usable | filled if options.use_filled else usable & ~filled
         where = [joints.index(joint) for joint in view.joints]
-        rows = slice(max(0, start), max(0, start) + len(points))
-        pixels[index, rows, where] = np.where(unusable[..., None], np.nan, points).swapaxes(0, 1)
-        scores[index, rows, where] = score.swapaxes(0, 1)
+        pixels[index, common, where] = np.where(usable[..., None], points, np.nan).swapaxes(0, 1)
+        scores[index, common, where] = score.swapaxes(0, 1)
     return pixels, scores
+
+
+def common_frames(
+    views: Sequence[Pose2D], frame_offsets: Mapping[str, int]
+) -> tuple[list[tuple[slice, slice]], int]:
+    """Say which frames of each view are which frames of the trial, and how many the trial has.
+
+    A camera that started ``frame_offset`` frames late shows in its frame 0 what the others show in that one.
+    """
+    rows, frames = [], 0
+    for view in views:
+        late = frame_offsets.get(view.camera, 0)
+        start, end = max(0, late), max(0, len(view.points) + late)
+        rows.append((slice(max(0, -late), None), slice(start, max(start, end))))
+        frames = max(frames, end)
+    return rows, frames
+
+
+def check_size(view: Pose2D, camera: Camera, offset: Sequence[float] | None) -> None:
+    """Refuse a recording whose pixels are not those that the camera was calibrated with.
+
+    Raises
+    ------
+    DataError
+        If the recorded part does not lie within the calibrated picture, or it is not told which part it is.
+    """
+    if view.size is None or camera.size is None or (view.size == camera.size and not offset):
+        return
+    recorded, calibrated = (f"{width} x {height}" for width, height in (view.size, camera.size))
+    key = f"cameras.{view.camera}.offset"
+    what = f"camera {view.camera} recorded {recorded} px but was calibrated with {calibrated} px"
+    if offset is None:
+        raise DataError(
+            f"{what}; if the recording is a part of that picture, set {key} = [x, y], its top-left corner; "
+            "if it was scaled, calibrate with recordings of this size"
+        )
+    ends = [start + side for start, side in zip(offset, view.size, strict=True)]
+    if min(offset) < 0 or any(end > side for end, side in zip(ends, camera.size, strict=True)):
+        raise DataError(
+            f"{what}, and with {key} = [{offset[0]:g}, {offset[1]:g}] it reaches beyond that; "
+            "correct the offset, or calibrate with recordings of this size"
+        )
 
 
 def _check_views(views: Sequence[Pose2D], rig: Rig) -> None:
@@ -143,7 +183,7 @@ STAGE = Stage(
     aliases=("triangulate",),
     per="trial",
     run=triangulate,
-    reads={"views": each(POSE_2D), "rig": CALIBRATION},
+    reads={"views": each(first_enabled(POSE_2D_FILTERED, POSE_2D)), "rig": CALIBRATION},
     writes=POSE_3D,
     options=TriangulationOptions,
     enabled=in_three_dimensions,

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from anipipe.artifacts import ANGLES, PARTS, POSE_2D, POSE_3D, ROW_LABELS, TABLE_COLUMNS, TABLE_CSV
+from anipipe.artifacts import (
+    ANGLES,
+    PARTS,
+    POSE_2D,
+    POSE_2D_FILTERED,
+    POSE_3D,
+    POSE_3D_FILTERED,
+    ROW_LABELS,
+    TABLE_COLUMNS,
+    TABLE_CSV,
+)
 from anipipe.config import Resolved
-from anipipe.engine.declare import THIS_UNIT, Artifact, Names, Read, Stage, each
+from anipipe.engine.declare import THIS_UNIT, Artifact, Names, Read, Stage, each, optional
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.poses3d import Pose3D, pose_3d_columns
 from anipipe.formats.tables import Table
 from anipipe.stages.options import SettingsOptions, setting
+from anipipe.stages.pose_3d import common_frames
 
+Floats = NDArray[np.float64]
 _COORDS = ("x", "y", "likelihood")
 
 
@@ -25,6 +38,13 @@ class LabelOptions(SettingsOptions):
     """What the rows of a table are labelled with, beside folders and file name."""
 
     project: str | None = setting("project")
+
+
+@dataclass(frozen=True)
+class ErrorOptions(LabelOptions):
+    """What brings the frames of a trial's cameras together."""
+
+    frame_offsets: dict[str, int] = setting("cameras.*.frame_offset")
 
 
 def summarize_2d(views: Iterable[Pose2D], where: Names, *, options: LabelOptions) -> Table:
@@ -40,6 +60,11 @@ def summarize_2d(views: Iterable[Pose2D], where: Names, *, options: LabelOptions
         table["fnum"] = np.arange(len(view.points))
         tables.append(_labelled(table, where, view.video))
     return _concatenated(tables)
+
+
+def summarize_2d_filtered(views: Iterable[Pose2D], where: Names, *, options: LabelOptions) -> Table:
+    """Gather the filtered 2D poses of all videos in summaries/pose_2d_filtered.parquet."""
+    return summarize_2d(views, where, options=options)
 
 
 def summarize_3d(pose: Pose3D, where: Names, *, options: LabelOptions) -> Table:
@@ -58,20 +83,60 @@ def summarize_3d(pose: Pose3D, where: Names, *, options: LabelOptions) -> Table:
     return _labelled(table, where, where["trial"])
 
 
+def summarize_3d_filtered(pose: Pose3D, where: Names, *, options: LabelOptions) -> Table:
+    """Gather the filtered 3D poses of all trials in summaries/pose_3d_filtered.parquet."""
+    return summarize_3d(pose, where, options=options)
+
+
 def summarize_angles(angles: Table, where: Names, *, options: LabelOptions) -> Table:
     """Gather the joint angles of all trials in summaries/angles.parquet and .csv."""
     rows = max((len(values) for values in angles.values()), default=0)
     return _labelled({**angles, "fnum": np.arange(rows)}, where, where["trial"])
 
 
-def summarize_errors(pose: Pose3D, where: Names, *, options: LabelOptions) -> Table:
-    """Gather each joint's reprojection error (px) and cameras in summaries/errors.parquet and .csv."""
+def summarize_errors(
+    pose: Pose3D | None, views: Sequence[Pose2D], where: Names, *, options: ErrorOptions
+) -> Table:
+    """Gather each joint's reprojection error (px), cameras and filled 2D points in summaries/errors.
+
+    JOINT_filled is the share of the cameras in which a filter filled the 2D point of that frame in; its mean
+    over frames is the share of filled frames.
+    """
+    filled = filled_share(list(views), options.frame_offsets)
+    if pose is not None:  # one that was edited may have lost rows
+        filled = {joint: _with_rows(share, len(pose.points)) for joint, share in filled.items()}
+    joints = dict.fromkeys([*(pose.joints if pose is not None else ()), *filled])
     table: dict[str, Any] = {}
-    for index, joint in enumerate(pose.joints):
-        table[f"{joint}_error"] = pose.error[:, index]
-        table[f"{joint}_ncams"] = pose.ncams[:, index]
-    table["fnum"] = np.arange(len(pose.points))
+    for joint in joints:
+        if pose is not None and joint in pose.joints:
+            table[f"{joint}_error"] = pose.error[:, pose.joints.index(joint)]
+            table[f"{joint}_ncams"] = pose.ncams[:, pose.joints.index(joint)]
+        if joint in filled:
+            table[f"{joint}_filled"] = filled[joint]
+    table["fnum"] = np.arange(len(next(iter(table.values()), ())))
     return _labelled(table, where, where["trial"])
+
+
+def filled_share(views: Sequence[Pose2D], frame_offsets: Mapping[str, int]) -> dict[str, Floats]:
+    """Return, by joint, the share of a trial's cameras in which the point was filled in.
+
+    Returns
+    -------
+    dict of (frames,) arrays
+        From 0 to 1, NaN in frames that no camera recorded.
+    """
+    places, frames = common_frames(views, frame_offsets)
+    joints = dict.fromkeys(joint for view in views for joint in view.joints)
+    filled = {joint: np.zeros(frames) for joint in joints}
+    there = {joint: np.zeros(frames) for joint in joints}
+    for view, (own, common) in zip(views, places, strict=True):
+        for index, joint in enumerate(view.joints):
+            there[joint][common] += 1
+            if view.filled is not None:
+                filled[joint][common] += view.filled[own, index]
+    return {
+        joint: np.where(there[joint], filled[joint] / np.maximum(there[joint], 1), np.nan) for joint in joints
+    }
 
 
 def gather_csv(parts: Iterable[Path], *, options: Any) -> Iterable[Path]:
@@ -82,6 +147,10 @@ def gather_csv(parts: Iterable[Path], *, options: Any) -> Iterable[Path]:
 def gather_columns(parts: Iterable[Path], *, options: Any) -> Iterable[Path]:
     """Write the columns of all parts into a file of their own, so that reading the folder finds them all."""
     return parts
+
+
+def _with_rows(values: Floats, rows: int) -> Floats:
+    return np.append(values[:rows], np.full(max(0, rows - len(values)), np.nan))
 
 
 def _concatenated(tables: Sequence[Table]) -> Table:
@@ -111,7 +180,11 @@ def _in_csv(table: str) -> Callable[[Resolved], bool]:
 
 
 def _stages(
-    table: str, name: str, run: Callable[..., Table], role: str, source: Artifact | Read
+    table: str,
+    name: str,
+    run: Callable[..., Table],
+    reads: Mapping[str, Artifact | Read],
+    options: type[LabelOptions] = LabelOptions,
 ) -> list[Stage]:
     part, csv = PARTS[table], TABLE_CSV[table]
     return [
@@ -119,9 +192,9 @@ def _stages(
             name=name,
             per="trial",
             run=run,
-            reads={role: source, "where": THIS_UNIT},
+            reads={**reads, "where": THIS_UNIT},
             writes=part,
-            options=LabelOptions,
+            options=options,
             group="tables",
         ),
         Stage(
@@ -149,8 +222,18 @@ def _stages(
 
 
 STAGES = [
-    *_stages("pose_2d", "summarize-2d", summarize_2d, "views", each(POSE_2D)),
-    *_stages("pose_3d", "summarize-3d", summarize_3d, "pose", POSE_3D),
-    *_stages("angles", "summarize-angles", summarize_angles, "angles", ANGLES),
-    *_stages("errors", "summarize-errors", summarize_errors, "pose", POSE_3D),
+    *_stages("pose_2d", "summarize-2d", summarize_2d, {"views": each(POSE_2D)}),
+    *_stages(
+        "pose_2d_filtered", "summarize-2d-filter", summarize_2d_filtered, {"views": each(POSE_2D_FILTERED)}
+    ),
+    *_stages("pose_3d", "summarize-3d", summarize_3d, {"pose": POSE_3D}),
+    *_stages("pose_3d_filtered", "summarize-3d-filter", summarize_3d_filtered, {"pose": POSE_3D_FILTERED}),
+    *_stages("angles", "summarize-angles", summarize_angles, {"angles": ANGLES}),
+    *_stages(
+        "errors",
+        "summarize-errors",
+        summarize_errors,
+        {"pose": optional(POSE_3D), "views": optional(each(POSE_2D_FILTERED))},
+        ErrorOptions,
+    ),
 ]

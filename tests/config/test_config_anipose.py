@@ -123,7 +123,7 @@ ANIPOSE = {
     "triangulation.reference_point": None,
     "triangulation.cam_align": None,
     "labeling.scheme": [],
-    "cameras.*.offset": [0, 0],
+    "cameras.*.offset": None,  # the whole picture, as Anipose's [0, 0]
 }
 
 

@@ -32,6 +32,8 @@ from anipipe.errors import ConfigError
 FILE = Path("config.toml")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 NAMES = TEXT.filter(bool)
+# What labels the rows of tables cannot be the name of an angle.
+ANGLE_NAMES = NAMES.filter(lambda name: name not in ("fnum", "filename", "project") and "folder_" not in name)
 
 
 def config_of(values):
@@ -68,7 +70,7 @@ VALUES = st.fixed_dictionaries(
             st.fixed_dictionaries({}, optional={"offset": st.lists(NUMBERS, min_size=2, max_size=2)}),
             max_size=3,
         ),
-        "angles": st.dictionaries(NAMES, distinct(3).map(lambda joints: ["flex", *joints]), max_size=3),
+        "angles": st.dictionaries(ANGLE_NAMES, distinct(3).map(lambda joints: ["flex", *joints]), max_size=3),
         "labeling": st.fixed_dictionaries({"scheme": st.lists(st.lists(NAMES, min_size=1), max_size=3)}),
         "network": st.fixed_dictionaries({"crop": BOXES | st.dictionaries(NAMES, BOXES, max_size=3)}),
     },

@@ -337,7 +337,7 @@ def test_a_session_renamed_or_copied_keeps_its_records(done: Lab):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-2]))
     assert {"pose-2d control/copy/t1_A", "pose-3d control/copy/t1"} <= ran(done)
-    assert "given" not in done.run("status")
+    assert " given" not in done.run("status", "control/copy")
 
 
 @pytest.mark.parametrize("shorter", ["first row", "last row", "no final newline", "comment"])

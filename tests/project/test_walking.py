@@ -50,7 +50,7 @@ def test_sessions_at_any_depth_trials_and_cameras(tmp_path: Path):
         "t cam3": "3",
     }
     video = next(u for u in experiment.of("video") if u.key == "v1 cam2")
-    assert video.files["videos_raw"] == ("a/videos-raw/v1 cam2.AVI",)
+    assert video.files["video"] == ("a/videos-raw/v1 cam2.AVI",)
     assert [u.label for u in experiment.of("experiment")[0].related["trial"]] == labels(root, "trial")
 
 
@@ -58,7 +58,7 @@ def test_one_video_in_several_folders_is_one(tmp_path: Path):
     root = make(tmp_path, "s/videos-raw/v cam1.mp4", "s/predictions/v cam1DLC_net.csv", "s/pose-2d/v cam1.h5")
     (video,) = walk(root).of("video")
     assert video.files == {
-        "videos_raw": ("s/videos-raw/v cam1.mp4",),
+        "video": ("s/videos-raw/v cam1.mp4",),
         "prediction": ("s/predictions/v cam1DLC_net.csv",),
     }
 

@@ -1,0 +1,105 @@
+"""``calibrate``: the cameras of a rig, from recordings of the calibration board."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anipipe.artifacts import (
+    BOARD_DETECTIONS,
+    BOARD_RECORDING,
+    CALIBRATION,
+    CALIBRATION_REPORT,
+    STARTING_CALIBRATION,
+    BoardRecording,
+)
+from anipipe.engine.declare import Stage, each, optional
+from anipipe.errors import DataError, Notice
+from anipipe.formats.board_detections import BoardDetections
+from anipipe.numerics.calibration.aniposelib_solver import calibrate as solve
+from anipipe.numerics.calibration.errors import corner_errors
+from anipipe.numerics.calibration.views import pair_views
+from anipipe.numerics.cameras import Rig
+from anipipe.stages.boards import BoardOptions
+from anipipe.stages.options import setting
+from anipipe.stages.pose_3d import in_three_dimensions
+
+
+@dataclass(frozen=True)
+class CalibrationOptions(BoardOptions):
+    """How cameras are calibrated."""
+
+    init: str | None = setting("calibration.calibration_init")
+    fisheye: bool = setting("calibration.fisheye")
+    distortion: str = setting("calibration.distortion")
+    fix: tuple[str, ...] = setting("calibration.fix")
+    units: str = setting("calibration.units")
+
+
+def calibrate(
+    detections: Iterable[BoardDetections],
+    recordings: Sequence[BoardRecording],
+    init: Rig | None,
+    *,
+    options: CalibrationOptions,
+) -> tuple[Rig, dict[str, Any]]:
+    """Calibrate the cameras with what was seen of the board; writes calibration.toml and report.json.
+
+    Cameras are put together by the names of their recordings and by frame: what the board was at one instant
+    has to be called alike but for the camera (board_A.mp4, board_B.mp4) and start at one time. A
+    calibration.toml that anipipe did not make is used as it is, and never replaced.
+    """
+    if options.init is not None and init is None:
+        raise DataError(f"calibration.calibration_init = {options.init!r}: there is no such file")
+    if not len(recordings):
+        if init is None:
+            raise DataError(
+                "calibration/calibration.toml is not there, or empty, and there are no recordings of the "
+                "board to make it from; put one or the other into the folder"
+            )
+        return init, {"source": options.init}
+    board = options.board()
+    views = pair_views(detections, len(board.points))
+    solution = solve(
+        views,
+        board.points,
+        init=init,
+        fisheye=options.fisheye,
+        distortion=options.distortion,
+        fix=options.fix,
+        units=options.units,
+    )
+    report = corner_errors(views, solution.rig, board.points)
+    warnings.warn(_in_short(report), Notice, stacklevel=2)
+    return solution.rig, report
+
+
+def _in_short(report: dict[str, Any]) -> str:
+    overall, cameras = report["overall"], report["cameras"]
+    each_camera = ", ".join(f"{name} {_px(errors['mean'])}" for name, errors in cameras.items())
+    return (
+        f"reprojection error of all {overall['corners']} corners: median {_px(overall['median'])}, mean "
+        f"{_px(overall['mean'])} px (by camera: {each_camera})"
+    )
+
+
+def _px(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+STAGE = Stage(
+    name="calibrate",
+    per="calibration",
+    run=calibrate,
+    reads={
+        "detections": optional(each(BOARD_DETECTIONS)),
+        "recordings": each(BOARD_RECORDING),
+        "init": optional(STARTING_CALIBRATION),
+    },
+    writes=(CALIBRATION, CALIBRATION_REPORT),
+    options=CalibrationOptions,
+    enabled=in_three_dimensions,
+    libraries=("aniposelib", "opencv-contrib-python"),
+)
