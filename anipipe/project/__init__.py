@@ -2,6 +2,7 @@
 
 - :mod:`~anipipe.project.finding`  which experiments a path belongs to
 - :mod:`~anipipe.project.walking`  an experiment's folders, as the engine's units
+- :mod:`~anipipe.project.calibrations`  calibrations and recordings of the board
 - :mod:`~anipipe.project.naming`   what a file's name says: video, camera, trial
 """
 

@@ -17,21 +17,17 @@ from typing import Any
 from anipipe.config import Layer, Resolved, read_layer, resolve
 from anipipe.engine.declare import Unit
 from anipipe.errors import ConfigError, DataError, NotHereError
+from anipipe.project.calibrations import check_shared, find_calibration
 from anipipe.project.finding import CONFIG, RESOLVED_FOLDER, absolute, inside, is_ours
 from anipipe.project.naming import (
-    BOARD_SUFFIXES,
     check_cameras,
-    find_recordings,
     find_videos,
     join,
-    listed,
     natural,
     part_name,
     split_name,
-    suffix_of,
 )
 
-_CALIBRATION = "calibration.toml"
 #: DeepLabCut's and Anipose's folder of labelled frames, with copies of configurations in it.
 _LABELED_DATA = "labeled-data"
 #: What holds for all sessions together.
@@ -256,60 +252,11 @@ class _Walker:
     def _calibration(
         self, folder: str, names: Mapping[str, str], inside: set[str], resolved: Resolved
     ) -> Unit | None:
-        results, recordings = names["calibration_results"], names["calibration_videos"]
-        files: list[str] = []
-        for sub in dict.fromkeys((results, recordings)):
-            try:
-                files += listed(self.root, folder, sub) if sub in inside else []
-            except OSError:
-                files.append(_CALIBRATION)  # the job that needs it will say what is wrong with it
-        # Without any recording, the calibration to start from is the calibration.
-        named = resolved.config.calibration.calibration_init is not None and results in inside
-        if not named and not any(name == _CALIBRATION or suffix_of(name) in BOARD_SUFFIXES for name in files):
-            return None
-        unit = Unit(
-            kind="calibration",
-            label=join(folder, results),
-            home=folder,
-            key="calibration",
-            group=folder,
-            names={**names, "session": f"{folder}/" if folder else ""},
-            settings=resolved,
-            related={"board": []},
-        )
-        self._add_recordings(unit, resolved)
-        self.experiment.units += [*unit.related["board"], unit]
+        unit, notices = find_calibration(self.root, folder, names, inside, resolved)
+        self.experiment.notices += notices
+        if unit is not None:
+            self.experiment.units += [*unit.related["board"], unit]
         return unit
-
-    def _add_recordings(self, unit: Unit, resolved: Resolved) -> None:
-        """Give a calibration its recordings of the board, and the calibration that it starts from."""
-        config, folder = resolved.config, unit.home
-        init = config.calibration.calibration_init
-        if init is not None:
-            place = os.path.relpath(self.root / Path(init).expanduser(), self.root)
-            unit.files = {"starting calibration": (Path(place).as_posix(),)}
-        if config.triangulation.cam_regex is None:
-            return
-        found, nameless = find_recordings(
-            self.root, folder, unit.names, re.compile(config.triangulation.cam_regex)
-        )
-        for path in nameless:
-            self.experiment.notices.append(
-                f"{path}: passed over, there is no camera in its name that triangulation.cam_regex = "
-                f"{config.triangulation.cam_regex!r} would find"
-            )
-        for recording, (camera, paths) in found.items():
-            board = Unit(
-                kind="board",
-                label=join(unit.label, recording),
-                home=folder,
-                key=recording,
-                group=unit.group,
-                names={**unit.names, "recording": recording, "camera": camera},
-                settings=resolved,
-                files={"board recording": paths},
-            )
-            unit.related["board"].append(board)
 
     def _session_or_problem(
         self, folder: str, depth: int, resolved: Resolved, calibrations: Sequence[Unit]
@@ -323,7 +270,7 @@ class _Walker:
             )
             return
         try:
-            _check_shared_calibration(resolved, calibrations)
+            check_shared(resolved, calibrations)
             session = self._session(folder, resolved, calibrations)
         except DataError as error:
             self._problem(folder, str(error))
@@ -379,31 +326,6 @@ class _Walker:
         return Unit(
             kind, label, session.home, name, session.group, {**session.names, **names}, session.settings
         )
-
-
-def _check_shared_calibration(resolved: Resolved, calibrations: Sequence[Unit]) -> None:
-    """Refuse settings of a calibration that stand below its folder, where they could have no effect."""
-    for unit in calibrations:
-        shared: Resolved = unit.settings
-        if shared is resolved:
-            continue
-        ours, theirs = resolved.config, shared.config
-        changed = [
-            f"calibration.{name}"
-            for name, value in theirs.calibration
-            if getattr(ours.calibration, name) != value
-        ]
-        if ours.triangulation.cam_regex != theirs.triangulation.cam_regex:
-            changed.append("triangulation.cam_regex")
-        if ours.triangulation.triangulate and not theirs.triangulation.triangulate:
-            changed.append("triangulation.triangulate")
-        if changed:
-            files = dict.fromkeys(str(resolved.origins[key]) for key in changed if resolved.origins.get(key))
-            raise DataError(
-                f"{', '.join(files)}: sets {', '.join(changed)}, but the calibration in {unit.label} is "
-                "shared with other sessions; set it beside that folder, or give this session a calibration "
-                "folder of its own"
-            )
 
 
 def _within(inner: str, outer: str) -> bool:
