@@ -7,11 +7,13 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
+from tqdm import tqdm
 
 from anipipe import __version__
 from anipipe.engine.executors import limit_threads
@@ -310,7 +312,8 @@ def adopt(paths: tuple[Path, ...], edited: bool, dry_run: bool) -> int:
             click.echo(paint(str(root), "bold"))
         try:
             opened = running.prepare(root, parts, request, REGISTRY)
-            adoption = adopting.adopt(opened, edited=edited, dry_run=dry_run)
+            progress = partial(tqdm, desc="looking", disable=None)
+            adoption = adopting.adopt(opened, edited=edited, dry_run=dry_run, progress=progress)
         except (AnipipeError, OSError) as error:
             if len(found) == 1:
                 raise
@@ -393,7 +396,11 @@ def draw_board(path: Path, output: Path | None, dpi: int) -> int:
         experiment = walk(root)
         settings: Resolved = experiment.settings
         if parts:
-            settings = next(unit.settings for unit in experiment.below(parts) if unit.kind == "session")
+            units = experiment.below(parts)
+            chosen = [unit.settings for unit in units if unit.kind == "session"]
+            if not chosen:
+                raise AnipipeError("\n".join(problem.message for problem in experiment.problems))
+            settings = chosen[0]
         place = output or root / "board.pdf"
         if output is None and place.exists():
             raise UsageError(f"{place} is there already; name a file with -o")

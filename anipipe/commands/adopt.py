@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from anipipe.commands.opening import MADE_OTHERWISE, Opened
 from anipipe.commands.run import locked
-from anipipe.config import lookup
+from anipipe.config import default, lookup
 from anipipe.engine.declare import Unit
 from anipipe.engine.freshness import PENDING, State
 from anipipe.engine.jobs import Examined, Job
@@ -61,7 +61,13 @@ class Adoption:
     unknown: dict[str, list[str]] = field(default_factory=dict)
 
 
-def adopt(opened: Opened, *, edited: bool = False, dry_run: bool = False) -> Adoption:
+def adopt(
+    opened: Opened,
+    *,
+    edited: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[Sequence[Job]], Iterable[Job]] = iter,
+) -> Adoption:
     """Record the outputs that anipipe did not make as done, with what they rest on as it is now.
 
     Parameters
@@ -72,6 +78,8 @@ def adopt(opened: Opened, *, edited: bool = False, dry_run: bool = False) -> Ado
         Take in also what anipipe made and somebody has changed since.
     dry_run : bool
         Record nothing.
+    progress : callable
+        Goes through the jobs, and shows how far that is.
 
     Raises
     ------
@@ -79,17 +87,19 @@ def adopt(opened: Opened, *, edited: bool = False, dry_run: bool = False) -> Ado
         If a run holds the experiment.
     """
     if dry_run:
-        return _adopt(opened, edited=edited, record=False)
+        return _adopt(opened, edited=edited, record=False, progress=progress)
     with locked(opened.experiment.root):
         opened.forget()
-        result = _adopt(opened, edited=edited, record=True)
+        result = _adopt(opened, edited=edited, record=True, progress=progress)
         opened.disk.save()
     return result
 
 
-def _adopt(opened: Opened, *, edited: bool, record: bool) -> Adoption:
+def _adopt(
+    opened: Opened, *, edited: bool, record: bool, progress: Callable[[Sequence[Job]], Iterable[Job]]
+) -> Adoption:
     plan, result = opened.plan, Adoption()
-    for job in plan.jobs:
+    for job in progress(plan.jobs):
         examined = plan.examine(job)
         state = examined.verdict.state
         if not job.selected:
@@ -101,7 +111,7 @@ def _adopt(opened: Opened, *, edited: bool, record: bool) -> Adoption:
         ours = any(f"out:{path}" in facts for facts in plan.claims(job).made() for path in job.outputs)
         if ours and not edited:
             result.refused.append((job, "it was made here and changed since; --edited takes it in as well"))
-        elif examined.situation.missing or not any(key[:3] == "in:" for key in examined.situation.facts):
+        elif examined.situation.missing or (job.stage.file_reads and not examined.usable):
             result.as_they_are.append(job)
         elif problem := _objection(job, examined):
             result.refused.append((job, problem))
@@ -113,10 +123,14 @@ def _adopt(opened: Opened, *, edited: bool, record: bool) -> Adoption:
 
 def _objection(job: Job, examined: Examined) -> str:
     """Say why a job cannot be taken for done, if it cannot."""
-    pending = [key[3:] for key, value in examined.situation.facts.items() if value is PENDING]
-    if pending and not job.stage.fan_in:  # a table that lacks something is gathered anew in any case
+    pending = [key.partition(":")[2] for key, value in examined.situation.facts.items() if value is PENDING]
+    if job.stage.fan_in:  # it may hold what is nowhere else any more
+        path = next(iter(job.outputs))
+        return f"a table over sessions stays as it is; to have it gathered anew: --force {path}"
+    if pending:
         return f"{pending[0]}, which it rests on, is still to be made"
-    lacking = [key for key in MADE_OTHERWISE.get(job.stage.name, ()) if lookup(job.unit.settings.config, key)]
+    config = job.unit.settings.config
+    lacking = [k for k in MADE_OTHERWISE.get(job.stage.name, ()) if lookup(config, k) != default(k)]
     if lacking:
         return (
             f"it was made with {' and '.join(lacking)}, which this version has not, and would be made again "
@@ -139,7 +153,8 @@ def _take_in(opened: Opened, job: Job, examined: Examined, record: bool, result:
             result.refused.append((job, str(error)))
             return
     result.remarks += [str(warning.message) for warning in caught]
-    facts = {key: value for key, value in examined.situation.facts.items() if value is not PENDING}
+    # Nobody knows which versions of libraries made it, so that no new one is a reason to make it again.
+    facts = {k: None if k[:8] == "library:" else value for k, value in examined.situation.facts.items()}
     facts |= {f"out:{path}": digest for path, digest in outputs.items()}
     if record:
         plan.records.append(job.home, job.key, "done", sync=True, facts=facts, notes=notes)
@@ -149,7 +164,8 @@ def _take_in(opened: Opened, job: Job, examined: Examined, record: bool, result:
 
 def _unknown_files(opened: Opened) -> dict[str, list[str]]:
     """Return the files in folders of results that nothing here reads or makes, by what they are."""
-    known = opened.plan.paths()
+    names = opened.experiment.of("experiment")[0].names
+    known = {*opened.plan.paths(), f"{names['summaries']}/missing.csv"}
     kinds = ("session", "calibration", "experiment")
     units = [unit for unit in opened.experiment.units if unit.kind in kinds]
     found: dict[str, list[str]] = {}
@@ -164,7 +180,7 @@ def _files_of(opened: Opened, unit: Unit) -> Iterator[str]:
     folders = dict(opened.experiment.settings.config.pipeline)
     for key in folders:
         where = unit.names[key] if unit.kind == "experiment" else f"{unit.names['session']}{unit.names[key]}"
-        if (unit.kind == "experiment") != (key == "summaries"):
+        if (unit.kind == "experiment") != (key == "summaries") or key == "videos_uncompressed":
             continue
         try:
             with os.scandir(opened.experiment.root / where) as entries:

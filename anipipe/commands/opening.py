@@ -30,7 +30,10 @@ NOT_YET = {
     "converted_video_speed": "this version converts no videos",
 }
 #: Stages whose results would be others without what is lacking.
-MADE_OTHERWISE = {"pose-3d": ("triangulation.optim", "triangulation.ransac", "triangulation.weights")}
+MADE_OTHERWISE = {
+    "pose-3d": ("triangulation.optim", "triangulation.ransac", "triangulation.weights"),
+    "calibrate": ("calibration.animal_calibration", "calibration.world"),
+}
 #: Values that are not the default and still ask for nothing that is lacking.
 _HARMLESS = {"model_type": ("import",)}
 

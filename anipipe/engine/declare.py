@@ -113,6 +113,7 @@ class Read:
     artifacts: tuple[Artifact, ...]
     each: bool = False
     optional: bool = False
+    consulted: bool = False
 
 
 class ThisUnit:
@@ -135,6 +136,14 @@ def each(what: Artifact | Read) -> Read:
 def optional(what: Artifact | Read) -> Read:
     """Read an artifact if it is there, else ``None``."""
     return dataclasses.replace(as_read(what), optional=True)
+
+
+def consulted(what: Artifact | Read) -> Read:
+    """Read an artifact while it is there; once it is gone, what was made with it stays as it is.
+
+    For recordings that a lab moves to its archive: what a stage looks up in them is known by then.
+    """
+    return dataclasses.replace(as_read(what), optional=True, consulted=True)
 
 
 def as_read(what: Artifact | Read) -> Read:

@@ -1,9 +1,10 @@
 """The one function that decides whether a job has to be done, and explains why.
 
-A job's *facts* are a flat dict: the digest of each input (``in:PATH``) and output (``out:PATH``), each
-option (``option:KEY``), the stage's version (``stage``) and that of libraries whose results differ between
-versions (``library:NAME``). What is recorded when a job is done is that dict. The job is up to date when the
-facts then equal the facts now, and the explanation is their difference, all of it.
+A job's *facts* are a flat dict: the digest of each input (``in:PATH``; ``with:PATH`` if what was made stays
+when the file is gone) and output (``out:PATH``), each option (``option:KEY``), the stage's version
+(``stage``) and that of libraries whose results differ between versions (``library:NAME``; null if that is not
+known). What is recorded when a job is done is that dict. The job is up to date when the facts then equal the
+facts now, and the explanation is their difference, all of it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class State(enum.StrEnum):
         return self in (State.STALE, State.FAILED)
 
 
+#: Kinds of facts that are digests of what a job reads.
+INPUTS = ("in", "with")
 #: There is nothing to tell about a job in one of these.
 QUIET = frozenset({State.FRESH, State.SPARED})
 
@@ -138,11 +141,13 @@ def differences(then: Facts, now: Facts, introduced: Mapping[str, Any]) -> list[
     inputs: list[str] = []
     for key in {**now, **then}:
         kind, _, name = key.partition(":")
-        if kind == "in":
+        if kind in INPUTS:
             inputs += _input_change(name, then.get(key), now.get(key))
         elif kind == "option":
             default = introduced.get(name)
             options += _option_changes(name, then.get(key, default), now.get(key, default))
+        elif kind == "library" and then.get(key, "") is None:
+            continue  # adopted: nobody knows with which version it was made
         elif kind != "out" and then.get(key) != now.get(key):
             what = "stage version" if kind == "stage" else name
             versions.append(f"{what} {then.get(key, 'unknown')} -> {now.get(key, 'none')}")
@@ -209,8 +214,10 @@ def _judge(
     present = {path: digest for path, digest in outputs.items() if digest is not None}
     odd = _not_as_recorded(present, claims, damage)
     record = _record_on_disk(claims, present)
+    if record is not None:  # what was only consulted may go
+        record = {key: value for key, value in record.items() if key[:5] != "with:" or key in now}
     changed = [] if record is None else differences(record, now, introduced)
-    pending = [key[3:] for key, value in now.items() if value is PENDING]
+    pending = [key.partition(":")[2] for key, value in now.items() if value is PENDING]
     cut = [path for path, what in odd.items() if what is Damage.CUT]
     unsure = [path for path, what in odd.items() if what is Damage.UNSURE]
     foreign = [path for path, what in odd.items() if what is Damage.NONE]

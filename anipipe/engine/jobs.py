@@ -21,6 +21,12 @@ class Source:
     paths: tuple[str, ...]
     producer: Job | None
     optional: bool
+    consulted: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What its files' keys among the facts start with."""
+        return "with" if self.consulted else "in"
 
 
 @dataclass(slots=True, eq=False)

@@ -124,14 +124,26 @@ class Plan:
 
     def _is_spared(self, job: Job) -> bool:
         """Say whether all that would be made from a job's output is there without it."""
-        if not job.stage.on_demand or job.forced or any(True for _ in self.claims(job).made()):
+        if not job.stage.on_demand or self._is_made(job):
             return False
         dependents = self.dependents[job]
         return bool(dependents) and all(self._stands_without(other, job.stage) for other in dependents)
 
+    def _is_made(self, job: Job) -> bool:
+        """Say whether a job has been done here, or will be since it was asked for."""
+        return (job.forced and job.selected) or any(True for _ in self.claims(job).made())
+
     def _stands_without(self, job: Job, stage: Stage) -> bool:
-        """Say whether a job is current if what ``stage`` would make for it is left aside."""
-        sources = [s for s in job.sources if s.producer is None or s.producer.stage is not stage]
+        """Say whether a job is current if what ``stage`` would make for it, and did not yet, is left out."""
+        sources = []
+        for source in job.sources:
+            producer = source.producer
+            if producer is not None and producer.stage is stage:
+                if not self._is_made(producer):
+                    continue
+                if producer not in self.verdicts:
+                    self.examine(producer)
+            sources.append(source)
         known = all(s.producer is None or s.producer in self.verdicts for s in sources)
         return known and self._judge(job, self._situation(job, sources)).state.current
 
@@ -237,7 +249,7 @@ class Plan:
             if artifact is not None:
                 paths = artifact.paths(other)
                 producer = self.by_output.get(paths[0]) if paths else None
-                found.append(Source(role, artifact, other, paths, producer, read.optional))
+                found.append(Source(role, artifact, other, paths, producer, read.optional, read.consulted))
         return found if found or not units else None
 
     def _wanted(self, artifact: Artifact, unit: Unit) -> bool:
@@ -266,7 +278,7 @@ class Plan:
                 elif not source.optional:
                     situation.missing.append(_absence(source))
                 continue
-            facts.update((f"in:{path}", value) for path, value in found)
+            facts.update((f"{source.kind}:{path}", value) for path, value in found)
             examined.usable.append(source)
         situation.missing += self.objections.get(job, [])
         if job.stage.fan_in and not examined.usable:
@@ -283,7 +295,7 @@ class Plan:
         situation.failing = situation.failing or failed
         ahead = producer.selected and state in (State.STALE, State.FAILED, State.PENDING)
         if ahead and producer not in self.tried:
-            situation.facts.update((f"in:{path}", PENDING) for path in source.paths)
+            situation.facts.update((f"{source.kind}:{path}", PENDING) for path in source.paths)
             examined.usable.append(source)
             return True
         wanted_current = producer.selected or (job.stage.collected and not job.stage.fan_in)

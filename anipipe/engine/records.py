@@ -198,7 +198,7 @@ def _shortened(line: dict[str, Any], home: str) -> dict[str, Any]:
 
 def _renamed(facts: Facts, old: str, new: str) -> Facts:
     """Return facts in which files whose paths start with ``old`` start with ``new`` instead."""
-    starts = {f"{kind}:{old}": f"{kind}:{new}" for kind in ("in", "out")}
+    starts = {f"{kind}:{old}": f"{kind}:{new}" for kind in ("in", "with", "out")}
 
     def name(key: str) -> str:
         for start, other in starts.items():

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from anipipe.engine.digest import EMPTY, begins
 from anipipe.engine.executors import Executor, WorkersDied
-from anipipe.engine.freshness import PENDING, State, Verdict
+from anipipe.engine.freshness import INPUTS, PENDING, State, Verdict
 from anipipe.engine.jobs import Examined, Job
 from anipipe.engine.lock import Lock
 from anipipe.engine.perform import Failed, Input, Made, Task, explain_os_error, perform
@@ -236,8 +236,9 @@ class Runner:
         disk, records = plan.disk, plan.records
         self.lock.check()
         for key in situation.facts:
-            if key.startswith("in:") and not disk.unchanged_since(key[3:]):
-                raise DataError(f"{disk.path(key[3:])} changed while it was being read; run again")
+            kind, _, path = key.partition(":")
+            if kind in INPUTS and not disk.unchanged_since(path):
+                raise DataError(f"{disk.path(path)} changed while it was being read; run again")
         for path, digest in situation.outputs.items():
             disk.forget(path)
             if disk.digest(path) not in (None, EMPTY) if digest is None else not disk.unchanged_since(path):

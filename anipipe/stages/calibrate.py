@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from anipipe.artifacts import (
     STARTING_CALIBRATION,
     BoardRecording,
 )
-from anipipe.engine.declare import Stage, each, optional
+from anipipe.engine.declare import Stage, consulted, each, optional
 from anipipe.errors import DataError, Notice
 from anipipe.formats.board_detections import BoardDetections
 from anipipe.numerics.calibration.aniposelib_solver import calibrate as solve
@@ -39,7 +39,7 @@ class CalibrationOptions(BoardOptions):
 
 
 def calibrate(
-    detections: Iterable[BoardDetections],
+    detections: Sequence[BoardDetections],
     recordings: Sequence[BoardRecording],
     init: Rig | None,
     *,
@@ -53,12 +53,14 @@ def calibrate(
     """
     if options.init is not None and init is None:
         raise DataError(f"calibration.calibration_init = {options.init!r}: there is no such file")
-    if not len(recordings):
+    if not len(detections):
         if init is None:
             raise DataError(
                 "calibration/calibration.toml is not there, or empty, and there are no recordings of the "
                 "board to make it from; put one or the other into the folder"
             )
+        text = f"no recordings of the board: the cameras are those of calibration_init = {options.init!r}"
+        warnings.warn(text, Notice, stacklevel=2)
         return init, {"source": options.init}
     board = options.board()
     views = pair_views(detections, len(board.points))
@@ -94,8 +96,8 @@ STAGE = Stage(
     per="calibration",
     run=calibrate,
     reads={
-        "detections": optional(each(BOARD_DETECTIONS)),
-        "recordings": each(BOARD_RECORDING),
+        "detections": each(BOARD_DETECTIONS),
+        "recordings": consulted(each(BOARD_RECORDING)),
         "init": optional(STARTING_CALIBRATION),
     },
     writes=(CALIBRATION, CALIBRATION_REPORT),

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from anipipe.artifacts import BOARD_DETECTIONS, BOARD_RECORDING, BoardRecording
-from anipipe.config import Resolved
 from anipipe.engine.declare import Stage
 from anipipe.errors import Notice
 from anipipe.formats.board_detections import BoardDetections
 from anipipe.numerics.boards.detection import Detections, detect_board
+from anipipe.numerics.boards.geometry import Board
 from anipipe.project.naming import split_name
 from anipipe.stages.boards import BoardOptions
 from anipipe.stages.options import setting
 from anipipe.stages.pose_3d import in_three_dimensions
 
+#: Lengths of a board, of which pictures show only how they compare: measuring a print changes no detection.
+_LENGTHS = tuple(
+    f"calibration.board_{name}"
+    for name in ("square_side_length", "marker_length", "marker_separation_length")
+)
+_SHARES = "calibration.board: square, marker, separation"
 Flag = bool | Literal["auto"]
 
 
@@ -31,6 +37,19 @@ class DetectionOptions(BoardOptions):
     mirrored: Flag = setting("calibration.board_mirrored")
     legacy: Flag = setting("calibration.board_legacy")
     cam_regex: str = setting("triangulation.cam_regex")
+
+    def facts(self) -> dict[str, Any]:
+        """Return every key with its value, but of the lengths only how they compare."""
+        facts = super().facts()
+        lengths = [facts.pop(key) for key in _LENGTHS]
+        known = [length for length in lengths if length is not None]
+        shares = [None if length is None else round(length / known[0], 9) for length in lengths]
+        return {**facts, _SHARES: shares}
+
+    @classmethod
+    def introduced(cls) -> dict[str, Any]:
+        """Return the defaults."""
+        return {**super().introduced(), _SHARES: [None] * len(_LENGTHS)}
 
 
 def detect_boards(recording: BoardRecording, *, options: DetectionOptions) -> BoardDetections:
@@ -75,13 +94,15 @@ def _as_rows(found: Detections, recording: BoardRecording, options: DetectionOpt
         points=np.concatenate([empty, *(seen.corners for seen in found.sightings)]),
         mirrored=bool(found.mirrored),
         legacy=bool(found.legacy),
-        board={key: value for key, value in asdict(options.board()).items() if value not in ("", 0.0)},
+        board=_looks(options.board()),
         remark=found.diagnosis,
     )
 
 
-def _enabled(settings: Resolved) -> bool:
-    return in_three_dimensions(settings) and settings.config.calibration.board_type is not None
+def _looks(board: Board) -> dict[str, Any]:
+    """Return what a board looks like; its lengths do not show in pictures, and may be measured later."""
+    looks = {"kind": board.kind, "size": list(board.size), "dictionary": board.dictionary}
+    return {key: value for key, value in looks.items() if value}
 
 
 STAGE = Stage(
@@ -91,7 +112,7 @@ STAGE = Stage(
     reads={"recording": BOARD_RECORDING},
     writes=BOARD_DETECTIONS,
     options=DetectionOptions,
-    enabled=_enabled,
+    enabled=in_three_dimensions,
     on_demand=True,
     libraries=("opencv-contrib-python",),
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anipipe.artifacts import POSE_2D, PREDICTIONS, VIDEO, Prediction
-from anipipe.engine.declare import Stage, optional
+from anipipe.engine.declare import Stage, consulted
 from anipipe.errors import DataError, Notice
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.video import Video
@@ -69,7 +69,7 @@ STAGE = Stage(
     aliases=("analyze", "label"),
     per="video",
     run=import_prediction,
-    reads={"prediction": PREDICTIONS, "video": optional(VIDEO)},
+    reads={"prediction": PREDICTIONS, "video": consulted(VIDEO)},
     writes=POSE_2D,
     options=ImportOptions,
 )

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from anipipe.engine.declare import each
+from anipipe.engine.declare import consulted, each
 from anipipe.engine.freshness import State
 
 from .textline import END, JOIN_STAGE, SOURCE, UPPER, UPPER_STAGE, Lab, job
@@ -99,3 +99,23 @@ def test_a_failure_of_it_blocks_what_it_serves_and_is_forgotten_with_that(lab):
     lab.put("a/joined.txt", "from elsewhere\n" + END)
     done = lab.run()
     assert done.failed == set() and done.state("upper a/one") is State.SPARED
+
+
+def test_one_that_is_asked_for_brings_those_that_serve_the_same(lab):
+    lab.put("a/joined.txt", "from elsewhere\n" + END)
+    adopt(lab, "join a")
+    lab.run()
+    assert lab.run(force=("a/upper/one.txt",)).made == {*UPPERS, "join a"}
+    assert lab.text("a/joined.txt") == "<ALPHA>+<BETA> of 2\n" + END
+
+
+def test_what_was_only_consulted_may_go(lab):
+    reads = {"texts": each(UPPER), "sources": consulted(each(SOURCE))}
+    lab.stages[1] = dataclasses.replace(lab.stages[1], reads=reads)
+    assert "join a" in lab.run().made
+    for item in ("one", "two"):
+        lab.lose("a", item)
+    done = lab.run()
+    assert done.made == set() and done.state("join a") is State.FRESH
+    lab.put("a/source/one.txt", "another\n")
+    assert "join a" in lab.run().made
