@@ -9,6 +9,7 @@ from pathlib import Path
 from anipipe.config import Resolved, default, joints_named, lookup, nearest
 from anipipe.engine.declare import Registry
 from anipipe.engine.digest import Disk
+from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER, Records
 from anipipe.project import Experiment, walk
@@ -183,7 +184,25 @@ def open_experiment(root: Path, registry: Registry) -> Opened:
     """
     experiment = walk(root)
     disk = Disk(experiment.root, notes_path(experiment.root))
-    return Opened(experiment, disk, Plan(registry, experiment.units, disk, Records(experiment.root)))
+    plan = Plan(registry, experiment.units, disk, Records(experiment.root))
+    for job in plan.jobs:
+        objections = [*experiment.objections.get(job.unit, ()), *_lacking_filters(job)]
+        if objections:
+            plan.objections[job] = objections
+    return Opened(experiment, disk, plan)
+
+
+def _lacking_filters(job: Job) -> list[str]:
+    """Say which filters a job would need that there are none of, before it is tried for every video."""
+    if job.stage.name != "filter":
+        return []
+    resolved: Resolved = job.unit.settings
+    lacking = [name for name in resolved.config.filter.type if name.startswith("autoencoder")]
+    return [
+        f"{resolved.origins.get('filter.type')}: filter.type: this version has no {name}; there are medfilt "
+        "and viterbi"
+        for name in lacking
+    ]
 
 
 def _without_effect(resolved: Resolved) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from anipipe.config import Resolved
@@ -15,10 +16,29 @@ from anipipe.project.naming import BOARD_SUFFIXES, find_recordings, join, listed
 _CALIBRATION = "calibration.toml"
 
 
+@dataclass
+class Found:
+    """The calibration of a folder.
+
+    Attributes
+    ----------
+    unit : Unit
+        With its recordings of the board as related units.
+    notices : list of str
+        What a user should know about its files.
+    objections : list of str
+        Why the cameras cannot be calibrated with what lies there; a calibration that is given stands.
+    """
+
+    unit: Unit
+    notices: list[str] = field(default_factory=list)
+    objections: list[str] = field(default_factory=list)
+
+
 def find_calibration(
-    root: Path, folder: str, names: Mapping[str, str], inside: set[str], resolved: Resolved
-) -> tuple[Unit | None, list[str]]:
-    """Return the calibration of a folder, if it has one, and what a user should know about its files.
+    root: Path, folder: str, names: Mapping[str, str], inside: set[str], resolved: Resolved, *, above: bool
+) -> Found | None:
+    """Return the calibration of a folder, if it has one.
 
     Parameters
     ----------
@@ -32,6 +52,8 @@ def find_calibration(
         The folders that are in ``folder``.
     resolved : Resolved
         The settings that hold there.
+    above : bool
+        Whether there is a calibration in a folder above, which an empty folder does not hide.
     """
     results, recordings = names["calibration_results"], names["calibration_videos"]
     files: list[str] = []
@@ -41,9 +63,9 @@ def find_calibration(
         except OSError:
             files.append(_CALIBRATION)  # the job that needs it will say what is wrong with it
     # Without any recording, the calibration to start from is the calibration.
-    named = resolved.config.calibration.calibration_init is not None and results in inside
+    named = resolved.config.calibration.calibration_init is not None and results in inside and not above
     if not named and not any(name == _CALIBRATION or suffix_of(name) in BOARD_SUFFIXES for name in files):
-        return None, []
+        return None
     unit = Unit(
         kind="calibration",
         label=join(folder, results),
@@ -54,19 +76,45 @@ def find_calibration(
         settings=resolved,
         related={"board": []},
     )
-    return unit, _add_recordings(root, unit, resolved)
+    found = Found(unit)
+    _add_start(root, found, resolved)
+    pattern = resolved.config.triangulation.cam_regex
+    if pattern is not None:
+        try:
+            _add_recordings(root, found, resolved, re.compile(pattern))
+        except DataError as error:
+            found.objections.append(str(error))
+        except OSError as error:
+            found.objections.append(f"{error.filename}: cannot be read: {error.strerror}")
+    return found
 
 
-def _add_recordings(root: Path, unit: Unit, resolved: Resolved) -> list[str]:
-    """Give a calibration its recordings of the board, and the calibration that it starts from."""
-    init, pattern = resolved.config.calibration.calibration_init, resolved.config.triangulation.cam_regex
-    if init is not None:
-        place = os.path.relpath(root / Path(init).expanduser(), root)
-        unit.files = {"starting calibration": (Path(place).as_posix(),)}
-    if pattern is None:
-        return []
-    found, nameless = find_recordings(root, unit.home, unit.names, re.compile(pattern))
-    for recording, (camera, paths) in found.items():
+def _add_start(root: Path, found: Found, resolved: Resolved) -> None:
+    """Give a calibration the one that it starts from."""
+    init = resolved.config.calibration.calibration_init
+    if init is None:
+        return
+    place = Path(os.path.relpath(root / Path(init).expanduser(), root)).as_posix()
+    if place == f"{found.unit.label}/{_CALIBRATION}":
+        file = resolved.origins.get("calibration.calibration_init")
+        found.objections.append(
+            f"{file}: calibration.calibration_init = {init!r} is the file that is to be made from it; give "
+            "the file to start from another name"
+        )
+        return
+    found.unit.files = {"starting calibration": (place,)}
+
+
+def _add_recordings(root: Path, found: Found, resolved: Resolved, pattern: re.Pattern[str]) -> None:
+    """Give a calibration its recordings of the board, also those that only their detections are left of."""
+    unit = found.unit
+    recordings, nameless = find_recordings(root, unit.home, unit.names, pattern)
+    left = listed(root, unit.label, "detections")
+    for name in (name.removesuffix(".csv") for name in left if name.endswith(".csv")):
+        match = pattern.search(name)
+        if match is not None and match.group(1):
+            recordings.setdefault(name, (match.group(1), ()))
+    for recording, (camera, paths) in recordings.items():
         board = Unit(
             kind="board",
             label=join(unit.label, recording),
@@ -78,11 +126,15 @@ def _add_recordings(root: Path, unit: Unit, resolved: Resolved) -> list[str]:
             files={"board recording": paths},
         )
         unit.related["board"].append(board)
-    return [
-        f"{path}: passed over, there is no camera in its name that triangulation.cam_regex = {pattern!r} "
-        "would find"
+    told = [
+        f"{path}: passed over, there is no camera in its name that triangulation.cam_regex = "
+        f"{pattern.pattern!r} would find"
         for path in nameless
     ]
+    if recordings:
+        found.notices += told
+    else:
+        found.objections += told
 
 
 def check_shared(resolved: Resolved, calibrations: Sequence[Unit]) -> None:

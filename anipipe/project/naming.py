@@ -19,6 +19,10 @@ from anipipe.formats.prediction_names import (
 SLEAP_SUFFIXES = frozenset({".analysis.h5", ".slp"})
 #: What Lightning Pose writes beside its predictions: losses, and boxes for cropping.
 _SIDE_FILE = re.compile(r"_(temporal_norm|pca_\w+_error|bbox)\.csv$", re.IGNORECASE)
+#: Names by which DeepLabCut calls predictions; what it has drawn; what it has filtered itself.
+_SCORED = re.compile(r".(DLC_|DeepCut_)")
+_DRAWN = re.compile(r".(DLC_|DeepCut_).*_labeled$")
+_FILTERED = re.compile(r"_filtered\.(h5|csv)$")
 #: What recordings of a calibration board end in.
 BOARD_SUFFIXES = VIDEO_SUFFIXES | {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
@@ -35,7 +39,7 @@ def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, 
     for kind, key in (("uncompressed video", "videos_uncompressed"), ("video", "videos_raw")):
         for name in listed(root, folder, names[key]):
             stem, suffix = name[: len(name) - len(suffix_of(name))], suffix_of(name)
-            if suffix not in VIDEO_SUFFIXES:
+            if suffix not in VIDEO_SUFFIXES or _DRAWN.search(stem):
                 continue
             files = found.setdefault(stem, {})
             path = join(folder, f"{names[key]}/{name}")
@@ -45,12 +49,23 @@ def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, 
                 )
             files[kind] = (path,)
     # Beside the videos is where DeepLabCut and others put predictions if they are not told otherwise.
-    for kind in ("videos_raw", "predictions"):
-        for video, chosen in _predictions(listed(root, folder, names[kind]), set(found)).items():
+    # There, only what is marked as one, of a video that is there, is taken for a prediction.
+    beside = [name for name in listed(root, folder, names["videos_raw"]) if _is_marked(name, found)]
+    for kind, candidates in (
+        ("videos_raw", beside),
+        ("predictions", listed(root, folder, names["predictions"])),
+    ):
+        for video, chosen in _predictions(candidates, set(found)).items():
             paths = tuple(join(folder, f"{names[kind]}/{name}") for name in chosen)
             found.setdefault(video, {})["prediction"] = paths
     _add_poses(root, folder, names["pose_2d"], found)
     return found
+
+
+def _is_marked(name: str, videos: Container[str]) -> bool:
+    """Say whether a file beside videos is a network's own prediction for one of them."""
+    marked = _SCORED.search(name) or name.casefold().endswith((".analysis.h5", ".predictions.slp"))
+    return bool(marked) and not _FILTERED.search(name) and video_of(name) in videos
 
 
 def _add_poses(root: Path, folder: str, sub: str, found: dict[str, dict[str, tuple[str, ...]]]) -> None:
@@ -60,7 +75,11 @@ def _add_poses(root: Path, folder: str, sub: str, found: dict[str, dict[str, tup
         video = pose if pose in found else video_of(f"{pose}.h5")
         files = found.setdefault(video, {})
         if video != pose and video not in poses:
-            files.setdefault("pose-2d", (join(folder, f"{sub}/{pose}.h5"),))
+            path = join(folder, f"{sub}/{pose}.h5")
+            if "pose-2d" in files:
+                other = root / files["pose-2d"][0]
+                raise DataError(f"{other} and {root / path} are both 2D poses of video {video!r}; keep one")
+            files["pose-2d"] = (path,)
 
 
 def find_recordings(

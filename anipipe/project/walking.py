@@ -61,6 +61,8 @@ class Experiment:
         Links that lead nowhere, perhaps to sessions on a disk that is not mounted.
     notices : list of str
         What a user should know about folders that were passed over, and about settings.
+    objections : dict
+        Why what is to be made for a unit cannot be.
     """
 
     root: Path
@@ -69,6 +71,7 @@ class Experiment:
     problems: list[Problem] = field(default_factory=list)
     dangling: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    objections: dict[Unit, list[str]] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[Unit]:
         """Return the units of one kind."""
@@ -184,8 +187,10 @@ class _Walker:
             resolved = self._resolve(layers)
             names = _folder_names(resolved)
             inside = [entry for entry in entries if entry.name[0] != "." and self._is_folder(folder, entry)]
-            calibration = self._calibration(folder, names, {entry.name for entry in inside}, resolved)
-        except (ConfigError, DataError) as error:
+            calibration = self._calibration(
+                folder, names, {entry.name for entry in inside}, resolved, bool(calibrations)
+            )
+        except ConfigError as error:
             self._problem(folder, str(error))
             return
         except OSError as error:
@@ -250,13 +255,16 @@ class _Walker:
         self.experiment.problems.append(Problem(where, message))
 
     def _calibration(
-        self, folder: str, names: Mapping[str, str], inside: set[str], resolved: Resolved
+        self, folder: str, names: Mapping[str, str], inside: set[str], resolved: Resolved, above: bool
     ) -> Unit | None:
-        unit, notices = find_calibration(self.root, folder, names, inside, resolved)
-        self.experiment.notices += notices
-        if unit is not None:
-            self.experiment.units += [*unit.related["board"], unit]
-        return unit
+        found = find_calibration(self.root, folder, names, inside, resolved, above=above)
+        if found is None:
+            return None
+        self.experiment.notices += found.notices
+        if found.objections:
+            self.experiment.objections[found.unit] = found.objections
+        self.experiment.units += [*found.unit.related["board"], found.unit]
+        return found.unit
 
     def _session_or_problem(
         self, folder: str, depth: int, resolved: Resolved, calibrations: Sequence[Unit]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anipipe.artifacts import CALIBRATION, POSE_2D, POSE_2D_FILTERED, POSE_3D
+from anipipe.artifacts import CALIBRATION, POSE_2D, POSE_2D_FILTERED, POSE_3D, VIDEO
 from anipipe.config import Resolved
-from anipipe.engine.declare import Stage, each, first_enabled
+from anipipe.engine.declare import Stage, consulted, each, first_enabled
 from anipipe.errors import DataError, Notice
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.poses3d import Pose3D
+from anipipe.formats.video import Video
 from anipipe.numerics.alignment import standardise
 from anipipe.numerics.cameras import Camera, Rig
 from anipipe.numerics.triangulation import dlt, quality
@@ -38,9 +40,11 @@ class TriangulationOptions(SettingsOptions):
     frame_offsets: dict[str, int] = setting("cameras.*.frame_offset")
 
 
-def triangulate(views: Iterable[Pose2D], rig: Rig, *, options: TriangulationOptions) -> Pose3D:
+def triangulate(
+    views: Iterable[Pose2D], rig: Rig, videos: Iterable[Video] = (), *, options: TriangulationOptions
+) -> Pose3D:
     """Triangulate the 2D poses of each trial from all cameras that see a joint."""
-    views = sorted(views, key=lambda view: view.camera)
+    views = sorted(_with_sizes(views, videos), key=lambda view: view.camera)
     cameras = rig.subset([view.camera for view in views])
     _check_views(views, rig)
     for view, camera in zip(views, cameras.cameras, strict=True):
@@ -54,6 +58,17 @@ def triangulate(views: Iterable[Pose2D], rig: Rig, *, options: TriangulationOpti
     if options.axes and options.reference_point:
         points, rotation, center = standardise(points, joints, options.axes, options.reference_point)
     return Pose3D(joints, points, error, ncams, score, rotation, center)
+
+
+def _with_sizes(views: Iterable[Pose2D], videos: Iterable[Video]) -> Iterator[Pose2D]:
+    """Look up in the videos what poses that were made elsewhere do not tell: the size of the picture."""
+    known = {video.path.stem: video for video in videos}
+    for view in views:
+        video = known.get(view.video)
+        if view.size is None and video is not None:
+            with contextlib.suppress(DataError):  # a video that cannot be read is told where it is read
+                view = replace(view, size=video.info.size)
+        yield view
 
 
 def merge_joints(views: Sequence[Pose2D]) -> tuple[str, ...]:
@@ -183,7 +198,11 @@ STAGE = Stage(
     aliases=("triangulate",),
     per="trial",
     run=triangulate,
-    reads={"views": each(first_enabled(POSE_2D_FILTERED, POSE_2D)), "rig": CALIBRATION},
+    reads={
+        "views": each(first_enabled(POSE_2D_FILTERED, POSE_2D)),
+        "rig": CALIBRATION,
+        "videos": consulted(each(VIDEO)),
+    },
     writes=POSE_3D,
     options=TriangulationOptions,
     enabled=in_three_dimensions,

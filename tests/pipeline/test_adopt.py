@@ -144,6 +144,11 @@ def test_predictions_beside_the_videos_are_found(lab: Lab):
     lab.run("run-all")
     session = lab.root / "control/mouse2"
     (session / "predictions").rename(session / "videos-raw")
+    for camera in "ABC":
+        (session / f"videos-raw/t1_{camera}.mp4").write_bytes(b"a video")
+    (session / "videos-raw/timestamps.csv").write_text("frame,time\n0,0.0\n")
+    (session / "videos-raw/t1_ADLC_net_x1_filtered.csv").write_text("")
+    (session / "videos-raw/t1_ADLC_net_x1_labeled.mp4").write_bytes(b"drawn")
     assert states(lab)["pose-2d control/mouse2/t1_A"] in ("stale", "fresh")
     ran(lab)
     assert states(lab)["pose-2d control/mouse2/t1_A"] == "fresh"

@@ -288,3 +288,78 @@ def test_an_even_median_is_refused_with_key_and_value(calibrated: Lab):
     config.write_text("[filter]\nmedfilt = 4\n" + config.read_text())
     said = calibrated.run("run-all", check=2)
     assert "filter.medfilt = 4" in said and "odd" in said
+
+
+def test_poses_that_were_made_elsewhere_are_checked_against_their_videos(calibrated: Lab):
+    calibrated.run("pose-2d")
+    shutil.rmtree(calibrated.root / "s1/.anipipe")
+    shutil.rmtree(calibrated.root / "s1/predictions")
+    _with_videos(calibrated, (320, 240))
+    assert "recorded 320 x 240 px but was calibrated with" in calibrated.run("run-all", check=1)
+
+
+def test_recordings_that_went_to_the_archive_leave_all_as_it_was(lab: Lab):
+    _start_from(lab, "old.toml")
+    write_calibration(rig(), lab.root / "old.toml")
+    _with_videos(lab, (640, 480))
+    lab.run("run-all")
+    before = (lab.root / "calibration/calibration.toml").read_bytes()
+    for path in [*(lab.root / "calibration").glob("*.mp4"), *(lab.root / "s1/videos-raw").iterdir()]:
+        path.unlink()
+    assert "0 jobs done" in lab.run("run-all")
+    config = lab.root / "config.toml"
+    config.write_text(
+        config.read_text().replace("side_length = 20.0", "side_length = 40.0").replace("15.0", "30.0")
+    )
+    said = lab.run("run-all")
+    assert "done calibrate" in said and "done detect-boards" not in said
+    assert (lab.root / "calibration/calibration.toml").read_bytes() != before
+
+
+def test_one_recording_of_several_in_the_archive_takes_no_camera_away(lab: Lab):
+    lab.run("run-all")
+    (lab.root / "calibration/board_C.mp4").unlink()
+    assert "0 jobs done" in lab.run("run-all")
+    (lab.root / "calibration/detections/board_C.csv").unlink()
+    assert "1 archived" in lab.run("run-all")
+    calibration = "calibration/calibration.toml"
+    assert "done calibrate" in lab.run("run-all", "--force", calibration, check=1)  # 3D now lacks the camera
+
+
+def test_measuring_the_print_again_detects_nothing_again(lab: Lab):
+    lab.run("run-all")
+    config = lab.root / "config.toml"
+    config.write_text(config.read_text().replace("20.0", "20.2").replace("15.0", "15.15"))
+    said = lab.run("run-all")
+    assert "done calibrate" in said and "done detect-boards" not in said
+
+
+def test_a_fault_in_the_recordings_is_the_calibrations_alone(lab: Lab):
+    shutil.copy(lab.root / "calibration/board_A.mp4", lab.root / "calibration/board_A.avi")
+    said = lab.run("run-all", check=1)
+    assert "are both board recording 'board_A'" in said
+    assert (lab.root / "s1/pose-2d/t1_A.h5").exists()
+    write_calibration(rig(), lab.root / "calibration/calibration.toml")
+    lab.run("run-all")
+
+
+def test_recordings_without_any_camera_in_their_names(empty: Lab, films: dict[str, Path]):
+    _start_from(empty, "old.toml")
+    write_calibration(rig(), empty.root / "old.toml")
+    shutil.copy(films["A"], empty.root / "calibration/first.mp4")
+    said = empty.run("run-all", check=1)
+    assert "first.mp4: passed over" in said
+    assert not (empty.root / "calibration/calibration.toml").exists()
+
+
+def test_a_calibration_cannot_start_from_itself(lab: Lab):
+    _start_from(lab, "calibration/calibration.toml")
+    assert "is the file that is to be made from it" in lab.run("run-all", check=1)
+
+
+def test_an_empty_folder_hides_no_calibration(calibrated: Lab):
+    (calibrated.root / "s1/calibration").mkdir()
+    _start_from(calibrated, "old.toml")
+    write_calibration(rig(), calibrated.root / "old.toml")
+    calibrated.run("run-all")
+    assert not (calibrated.root / "s1/calibration/calibration.toml").exists()
