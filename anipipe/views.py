@@ -60,6 +60,7 @@ def result_lines(result: Result) -> Iterator[str]:
     parts += [paint(f"{len(outcome.failed)} failed", "red")] if outcome.failed else []
     parts += [paint(f"{len(outcome.blocked)} blocked", "yellow")] if outcome.blocked else []
     parts += [f"{counts[state]} {state}" for state in _KEPT if counts[state]]
+    parts += [f"{counts[State.SPARED]} not needed"] if counts[State.SPARED] else []
     yield ", ".join(parts)
 
 
@@ -148,8 +149,8 @@ def _spared_lines(opened: Opened) -> Iterator[str]:
         if job.selected and spared and plan.state(job) is State.GIVEN:
             path = next(path for path in job.outputs if plan.disk.exists(path))
             yield wrapped(
-                f"{path} was not made by anipipe and is used as it is; it could be made anew from "
-                f"{len(spared)} x {spared[0].unit.kind} here: --force {path}",
+                f"{path} was not made by anipipe and is used as it is; it could be made anew, with "
+                f"{len(spared)} {spared[0].artifact.name}: --force {path}",
                 paint("note: ", "yellow"),
             )
 
