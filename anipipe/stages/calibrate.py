@@ -63,6 +63,13 @@ def calibrate(
         warnings.warn(text, Notice, stacklevel=2)
         return init, {"source": options.init}
     board = options.board()
+    if board.ambiguous:
+        text = (
+            f"a checkerboard of {board.size[0]} x {board.size[1]} inner corners looks the same turned by 180 "
+            "degrees, and cameras may take its ends for each other: film it upright in all of them, use one "
+            "with an even and an odd number of corners, or a ChArUco board"
+        )
+        warnings.warn(text, Notice, stacklevel=2)
     views = pair_views(detections, len(board.points))
     solution = solve(
         views,

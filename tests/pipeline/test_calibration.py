@@ -12,6 +12,7 @@ import pytest
 
 from anipipe.formats.board_detections import read_board_detections
 from anipipe.formats.calibrations import read_calibration, write_calibration
+from anipipe.numerics.boards.geometry import make_board
 from anipipe.numerics.cameras import project
 from tests.conftest import Lab
 from tests.formats.videos import record
@@ -363,3 +364,18 @@ def test_an_empty_folder_hides_no_calibration(calibrated: Lab):
     write_calibration(rig(), calibrated.root / "old.toml")
     calibrated.run("run-all")
     assert not (calibrated.root / "s1/calibration/calibration.toml").exists()
+
+
+@pytest.mark.parametrize(("size", "told"), [((8, 6), True), ((9, 6), False)])
+def test_a_checkerboard_that_looks_the_same_turned_round_is_told(
+    empty: Lab, size: tuple[int, int], told: bool
+):
+    board = make_board("checkerboard", size, square=20.0)
+    config = f'[calibration]\nboard_type = "checkerboard"\nboard_size = {list(size)}\n'
+    rest = "board_square_side_length = 20.0\n\n[triangulation]\ncam_regex = '_([A-D])$'\n"
+    (empty.root / "config.toml").write_text(config + rest)
+    for camera in empty.rig.cameras:
+        film(empty.root / f"calibration/board_{camera.name}.mp4", camera, POSES, board)
+    assert ("looks the same turned by 180 degrees" in empty.run("calibrate", "--upstream")) == told
+    report = json.loads((empty.root / "calibration/report.json").read_text())
+    assert report["overall"]["median"] < 0.2
