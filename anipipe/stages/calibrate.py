@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from anipipe.numerics.cameras import Rig
 from anipipe.stages.boards import BoardOptions
 from anipipe.stages.options import setting
 from anipipe.stages.pose_3d import in_three_dimensions
+
+#: Of a picture's diagonal: a larger median error is no calibration.
+_TOO_FAR = 0.005
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,24 @@ def calibrate(
         units=options.units,
     )
     report = corner_errors(views, solution.rig, board.points)
+    _refuse_nonsense(report, views.sizes)
     warnings.warn(_in_short(report), Notice, stacklevel=2)
     return solution.rig, report
+
+
+def _refuse_nonsense(report: dict[str, Any], sizes: Sequence[tuple[int, int]]) -> None:
+    """Refuse cameras that do not explain what they saw; 3D from them would be worse than none."""
+    median, limit = report["overall"]["median"], max(_TOO_FAR * max(math.hypot(*size) for size in sizes), 5.0)
+    if median is None or median <= limit:
+        return
+    known = [pair for pair in report["pairs"] if pair["median"] is not None]
+    worst = max(known, key=lambda pair: pair["median"], default=None)
+    pair = f"; worst together are cameras {' and '.join(worst['cameras'])}" if worst else ""
+    raise DataError(
+        f"no cameras fit what was seen of the board: corners lie {_px(median)} px (median) from where they "
+        f"should{pair}. Were the recordings of one name made at the same time, frame by frame? Is the board "
+        "the one in [calibration]? Does it look the same when it is turned by 180 degrees?"
+    )
 
 
 def _in_short(report: dict[str, Any]) -> str:
@@ -90,7 +110,7 @@ def _in_short(report: dict[str, Any]) -> str:
     each_camera = ", ".join(f"{name} {_px(errors['mean'])}" for name, errors in cameras.items())
     return (
         f"reprojection error of all {overall['corners']} corners: median {_px(overall['median'])}, mean "
-        f"{_px(overall['mean'])} px (by camera: {each_camera})"
+        f"{_px(overall['mean'])}, largest {_px(overall['max'])} px (mean by camera: {each_camera})"
     )
 
 

@@ -90,7 +90,9 @@ _FILTERS = {"medfilt": _by_median, "viterbi": _by_viterbi}
 
 def _with(pose: Pose2D, points: NDArray[np.float64], scores: NDArray[np.float64], filled: Flags) -> Pose2D:
     """Return a pose of one candidate; what was filled before stays marked."""
-    return replace(pose, points=points[:, :, None], scores=scores[:, :, None], filled=filled | _marked(pose))
+    there = np.isfinite(points).all(axis=-1)  # what one filter filled, the next may have dropped
+    marks = (filled | _marked(pose)) & there
+    return replace(pose, points=points[:, :, None], scores=scores[:, :, None], filled=marks)
 
 
 def _marked(pose: Pose2D) -> Flags:

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anipipe.artifacts import POSE_2D, PREDICTIONS, VIDEO, Prediction
 from anipipe.engine.declare import Stage, consulted
@@ -36,32 +37,38 @@ def import_prediction(prediction: Prediction, video: Video | None, *, options: I
 def fit_to_video(pose: Pose2D, video: Video) -> Pose2D:
     """Note the size of a pose's video, and give the pose one row per frame of it."""
     try:
-        size, frames = video.info.size, video.info.frames
-        rows = len(pose.points)
-        frames = frames if frames == rows else video.count()  # what a container announces may be wrong
+        size, frames = video.info.size, video.count()  # what a container announces may be wrong
+        shown = np.flatnonzero(np.isfinite(video.timestamps()))
     except DataError as error:
         warnings.warn(f"{error} The predictions are used all the same.", Notice, stacklevel=2)
         return pose
-    pose = replace(pose, size=size)
+    pose, rows = replace(pose, size=size), len(pose.points)
     if rows == frames:
         return pose
+    if rows == len(shown):
+        text = (
+            f"{video.path.name} lacks {frames - rows} frames, which the predictions do not count: their rows "
+        )
+        warnings.warn(f"{text}are moved to the frames that they are of", Notice, stacklevel=2)
+        return _spread(pose, shown, frames)
     if rows > frames:
         text = f"the predictions go on for {rows} frames: are they of another video?"
         warnings.warn(f"{video.path.name} has {frames} frames, but {text}", Notice, stacklevel=2)
         return pose
     text = f"the predictions end after {rows}: the frames from {rows} on have no 2D pose"
     warnings.warn(f"{video.path.name} has {frames} frames, but {text}", Notice, stacklevel=2)
-    return _lengthened(pose, frames)
+    return _spread(pose, np.arange(rows), frames)
 
 
-def _lengthened(pose: Pose2D, frames: int) -> Pose2D:
-    rows = (0, frames - len(pose.points))
-    return replace(
-        pose,
-        points=np.pad(pose.points, (rows, (0, 0), (0, 0), (0, 0)), constant_values=np.nan),
-        scores=np.pad(pose.scores, (rows, (0, 0), (0, 0)), constant_values=np.nan),
-        filled=None if pose.filled is None else np.pad(pose.filled, (rows, (0, 0))),
-    )
+def _spread(pose: Pose2D, places: NDArray[np.intp], frames: int) -> Pose2D:
+    """Return a pose of ``frames`` rows, of which those in ``places`` are its own and the others missing."""
+    points = np.full((frames, *pose.points.shape[1:]), np.nan)
+    scores = np.full((frames, *pose.scores.shape[1:]), np.nan)
+    points[places], scores[places] = pose.points, pose.scores
+    filled = None if pose.filled is None else np.zeros((frames, len(pose.joints)), dtype=np.bool_)
+    if filled is not None:
+        filled[places] = pose.filled
+    return replace(pose, points=points, scores=scores, filled=filled)
 
 
 STAGE = Stage(

@@ -12,10 +12,11 @@ import pytest
 
 from anipipe.formats.board_detections import read_board_detections
 from anipipe.formats.calibrations import read_calibration, write_calibration
+from anipipe.formats.poses3d import read_pose_3d
 from anipipe.numerics.boards.geometry import make_board
 from anipipe.numerics.cameras import project
 from tests.conftest import Lab
-from tests.formats.videos import record
+from tests.formats.videos import INTRA, record
 
 from .films import BOARD, CONFIG, board_poses, film, picture, rig
 
@@ -379,3 +380,20 @@ def test_a_checkerboard_that_looks_the_same_turned_round_is_told(
     assert ("looks the same turned by 180 degrees" in empty.run("calibrate", "--upstream")) == told
     report = json.loads((empty.root / "calibration/report.json").read_text())
     assert report["overall"]["median"] < 0.2
+
+
+def test_predictions_of_a_video_that_lacks_frames_are_moved_to_their_frames(calibrated: Lab):
+    calibrated.add_session("s2", frames=57)
+    (calibrated.root / "s2/videos-raw").mkdir()
+    for camera in calibrated.rig.cameras:
+        path = calibrated.root / f"s2/videos-raw/t1_{camera.name}.mp4"
+        record(path, 60, size=(640, 480), options=INTRA, lost={20, 21, 22})
+    assert "lacks 3 frames" in calibrated.run("run-all")
+    pose = read_pose_3d(calibrated.root / "s2/pose-3d/t1.csv")
+    assert np.flatnonzero(np.isnan(pose.points).all(axis=(1, 2))).tolist() == [20, 21, 22]
+    assert len(pose.points) == 60
+
+
+def test_cameras_that_do_not_fit_are_refused(lab: Lab):
+    film(lab.root / "calibration/board_B.mp4", lab.rig.camera("B"), POSES[::-1])
+    assert "no cameras fit what was seen of the board" in failure(lab)

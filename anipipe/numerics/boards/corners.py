@@ -16,6 +16,7 @@ _LARGEST_FIT = 5  # half the window of the surface, pixels
 _SAMPLES = 32  # along a marker's side
 _STEP = 0.5  # pixels along the profile across a side
 _ROUNDS = 3
+_REST = 0.1  # px, the most that a corner may still want to move
 _WEAKEST = 4.0  # grey values between the dark and the light squares of a corner that counts as seen
 
 
@@ -60,18 +61,21 @@ def refine_saddles(grey: Grey, corners: Floats, reach: Floats) -> Floats:
 
 
 def _saddle_points(grey: Grey, corners: Floats, half: int) -> Floats:
-    """Move corners, (n, 2), to the saddle points of the surfaces that fit the grey values around them."""
+    """Move corners, (n, 2), to the saddles of surfaces that fit the grey values; NaN where there is none."""
     half = min(half, _LARGEST_FIT)
     y, x = (axis.reshape(-1).astype(np.float64) for axis in np.mgrid[-half : half + 1, -half : half + 1])
     weight = np.exp(-(x**2 + y**2) / (0.5 * half**2))
     terms = np.stack([x * x, x * y, y * y, x, y, np.ones_like(x)], axis=1)
     solve = np.linalg.pinv(terms * weight[:, None]) * weight
     out = corners.copy()
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS + 1):
         a, b, c, d, e, _ = solve @ sample(grey, out[:, None] + np.stack([x, y], axis=-1)).T
         with np.errstate(divide="ignore", invalid="ignore"):
             det = 4 * a * c - b * b
             step = np.stack([b * e - 2 * c * d, b * d - 2 * a * e], axis=-1) / det[:, None]
+            if number == _ROUNDS:  # where it has not come to rest on a saddle, it went astray
+                out[~((det < 0) & (np.abs(step) < _REST).all(axis=1))] = np.nan
+                break
             # Elsewhere the surface is a hill or a plane: stay.
             out += np.where((det < 0)[:, None] & (np.abs(step) < 1), step, 0.0)
     return out
