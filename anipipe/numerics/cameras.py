@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from anipipe.errors import DataError
-from anipipe.numerics.lenses import Floats, distort, straighten
+from anipipe.numerics.lenses import Floats, distort, slopes, slopes_by_coefficients, straighten
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +237,93 @@ def project(points: ArrayLike, camera: Camera) -> Floats:
     )
     fx, fy, cx, cy = camera.matrix[[0, 1, 0, 1], [0, 1, 2, 2]]
     return np.stack([x * fx + cx, y * fy + cy], axis=-1)
+
+
+def project_with_slopes(points: ArrayLike, camera: Camera) -> tuple[Floats, Floats]:
+    """Project points, and differentiate their pixels by their places.
+
+    Parameters
+    ----------
+    points
+        World coordinates, (..., 3).
+    camera
+        The camera.
+
+    Returns
+    -------
+    pixels
+        (..., 2), as :func:`project` gives them.
+    by_point
+        (2, 3, ...): change of pixel coordinate i with world coordinate k, px per length unit.
+    """
+    pixels, by_place, _ = _differentiated(points, camera, whole=False)
+    return pixels, _turned(by_place, camera.rotation_matrix)
+
+
+def project_with_jacobians(points: ArrayLike, camera: Camera) -> tuple[Floats, Floats, Floats, Floats]:
+    """Project points, and differentiate their pixels by all that they depend on.
+
+    Parameters
+    ----------
+    points
+        World coordinates, (..., 3).
+    camera
+        The camera.
+
+    Returns
+    -------
+    pixels
+        (..., 2), as :func:`project` gives them.
+    by_point
+        (2, 3, ...), by the world coordinates.
+    by_pose
+        (2, 6, ...), by a small turn w of the camera, ``R -> exp([w]x) R`` (radians), and by its translation.
+    by_lens
+        (2, 4 + coefficients, ...), by fx, fy, cx, cy and the distortion's coefficients in their order.
+    """
+    pixels, by_place, by_lens = _differentiated(points, camera, whole=True)
+    x, y, z = np.moveaxis(apply_matrix(camera.rotation_matrix, np.asarray(points, dtype=np.float64)), -1, 0)
+    # d (exp([w]x) R X) / d w = -[R X]x
+    dx, dy, dz = by_place[:, 0], by_place[:, 1], by_place[:, 2]
+    by_turn = np.stack([dz * y - dy * z, dx * z - dz * x, dy * x - dx * y], axis=1)
+    by_pose = np.concatenate([by_turn, by_place], axis=1)
+    return pixels, _turned(by_place, camera.rotation_matrix), by_pose, by_lens
+
+
+def _turned(by_place: Floats, rotation: Floats) -> Floats:
+    """Turn slopes by camera coordinates into slopes by world coordinates, element by element."""
+    dx, dy, dz = by_place[:, 0], by_place[:, 1], by_place[:, 2]
+    return np.stack(
+        [dx * rotation[0, k] + dy * rotation[1, k] + dz * rotation[2, k] for k in range(3)], axis=1
+    )
+
+
+def _differentiated(points: ArrayLike, camera: Camera, *, whole: bool) -> tuple[Floats, Floats, Floats]:
+    """Return pixels (..., 2), their slopes by camera coordinates (2, 3, ...), and, if whole, by the lens."""
+    placed = apply_matrix(camera.rotation_matrix, np.asarray(points, dtype=np.float64)) + camera.translation
+    depth = np.where(placed[..., 2] == 0, np.nan, placed[..., 2])
+    x, y = placed[..., 0] / depth, placed[..., 1] / depth
+    lens, fisheye = camera.distortions, camera.fisheye
+    bent_x, bent_y = distort(x, y, lens, fisheye=fisheye)
+    xx, xy, yy = slopes(x, y, lens, fisheye=fisheye)
+    fx, fy, cx, cy = camera.matrix[[0, 1, 0, 1], [0, 1, 2, 2]]
+    pixels = np.stack([bent_x * fx + cx, bent_y * fy + cy], axis=-1)
+    inward = [-(xx * x + xy * y), -(xy * x + yy * y)]
+    by_place = np.stack(
+        [np.stack([fx * xx, fx * xy, fx * inward[0]]), np.stack([fy * xy, fy * yy, fy * inward[1]])]
+    )
+    by_place /= depth
+    if not whole:
+        return pixels, by_place, np.empty(0)
+    slopes_x, slopes_y = slopes_by_coefficients(x, y, count=len(lens), fisheye=fisheye)
+    zero, one = np.zeros_like(x), np.ones_like(x)
+    by_lens = np.stack(
+        [
+            np.stack([bent_x, zero, one, zero, *(fx * slope for slope in slopes_x)]),
+            np.stack([zero, bent_y, zero, one, *(fy * slope for slope in slopes_y)]),
+        ]
+    )
+    return pixels, by_place, by_lens
 
 
 def undistort(pixels: ArrayLike, camera: Camera) -> Floats:

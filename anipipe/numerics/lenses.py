@@ -64,6 +64,70 @@ def distort(x: Floats, y: Floats, coefficients: Floats, *, fisheye: bool) -> tup
     )
 
 
+def slopes(x: Floats, y: Floats, coefficients: Floats, *, fisheye: bool) -> tuple[Floats, Floats, Floats]:
+    """Differentiate :func:`distort` by the ideal coordinates.
+
+    Parameters
+    ----------
+    x, y, coefficients, fisheye
+        As for :func:`distort`.
+
+    Returns
+    -------
+    d x'/d x, d x'/d y = d y'/d x, and d y'/d y, (...) each: both models have symmetric Jacobians.
+    """
+    r2 = x * x + y * y
+    if fisheye:
+        radius = np.sqrt(r2)
+        bent, growth = _radial(np.arctan(radius), coefficients)
+        scale = np.divide(bent, radius, out=np.ones_like(radius), where=radius > 0)
+        # the slope of scale over the radius; its limit at the axis follows from arctan's series
+        limit = np.full_like(radius, 2 * (float(coefficients[0]) - 1 / 3))
+        steep = np.divide(growth / (1 + r2) - scale, r2, out=limit, where=r2 > 1e-12)
+        return scale + x * x * steep, x * y * steep, scale + y * y * steep
+    k1, k2, p1, p2, k3 = (float(value) for value in coefficients)
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    growth = 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))
+    return (
+        radial + x * x * growth + 2 * p1 * y + 6 * p2 * x,
+        x * y * growth + 2 * p1 * x + 2 * p2 * y,
+        radial + y * y * growth + 6 * p1 * y + 2 * p2 * x,
+    )
+
+
+def slopes_by_coefficients(
+    x: Floats, y: Floats, *, count: int, fisheye: bool
+) -> tuple[list[Floats], list[Floats]]:
+    """Differentiate :func:`distort` by its coefficients, of which it is a linear function.
+
+    Parameters
+    ----------
+    x, y
+        Ideal normalised coordinates, (...).
+    count
+        Of coefficients: 5, or 4 for a fisheye lens.
+    fisheye
+        Which of the two models.
+
+    Returns
+    -------
+    Slopes of x' and of y', (...) for each coefficient in its order.
+    """
+    r2 = x * x + y * y
+    if fisheye:
+        radius = np.sqrt(r2)
+        angle = np.arctan(radius)
+        share = np.divide(angle, radius, out=np.ones_like(radius), where=radius > 0)
+        powers = [share * angle ** (2 * order + 2) for order in range(count)]
+        return [x * power for power in powers], [y * power for power in powers]
+    r4, xy = r2 * r2, 2 * x * y
+    r6 = r4 * r2
+    return (
+        [x * r2, x * r4, xy, r2 + 2 * x * x, x * r6][:count],
+        [y * r2, y * r4, r2 + 2 * y * y, xy, y * r6][:count],
+    )
+
+
 def straighten(x: Floats, y: Floats, coefficients: Floats, *, fisheye: bool) -> tuple[Floats, Floats]:
     """Undo :func:`distort`.
 
@@ -189,15 +253,5 @@ def _residual(
     x: Floats, y: Floats, goal_x: Floats, goal_y: Floats, coefficients: Floats
 ) -> tuple[Floats, ...]:
     """Return what is left to the goal, (x, y), and the distortion's symmetric Jacobian (xx, xy, yy) there."""
-    k1, k2, p1, p2, k3 = (float(value) for value in coefficients)
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    growth = 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))
     bent_x, bent_y = distort(x, y, coefficients, fisheye=False)
-    return (
-        bent_x - goal_x,
-        bent_y - goal_y,
-        radial + x * x * growth + 2 * p1 * y + 6 * p2 * x,
-        x * y * growth + 2 * p1 * x + 2 * p2 * y,
-        radial + y * y * growth + 6 * p1 * y + 2 * p2 * x,
-    )
+    return bent_x - goal_x, bent_y - goal_y, *slopes(x, y, coefficients, fisheye=False)

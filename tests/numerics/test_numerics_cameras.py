@@ -6,9 +6,19 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from anipipe.errors import DataError
-from anipipe.numerics.cameras import Camera, Rig, apply_matrix, project, rodrigues, undistort
+from anipipe.numerics.cameras import (
+    Camera,
+    Rig,
+    apply_matrix,
+    project,
+    project_with_jacobians,
+    project_with_slopes,
+    rodrigues,
+    undistort,
+)
 from anipipe.numerics.lenses import distort, fold, straighten
 
 
@@ -212,3 +222,47 @@ def test_four_coefficients_are_opencvs(mixed_rig, points):
     short = replace(mixed_rig.cameras[0], distortions=np.array([-0.2, 0.05, 1e-3, 2e-3]))
     assert np.array_equal(short.distortions, [-0.2, 0.05, 1e-3, 2e-3, 0])
     assert np.allclose(project(points, short), with_opencv(points, short))
+
+
+def _differences(function, count, step=1e-6):
+    """Central differences of a function of a (count,) perturbation, along a new first axis."""
+    return np.stack([(function(step * way) - function(-step * way)) / (2 * step) for way in np.eye(count)])
+
+
+@pytest.mark.parametrize(
+    ("fisheye", "bends"),
+    [(False, [-0.2, 0.05, 0.001, -0.002, 0.01]), (True, [0.05, -0.01, 0.002, -0.001]), (False, [0.0] * 5)],
+)
+def test_jacobians_agree_with_differences(fisheye, bends):
+    camera = Camera(
+        "a",
+        (640, 480),
+        np.array([[500, 0, 320], [0, 510, 240], [0, 0, 1.0]]),
+        np.array(bends),
+        np.array([0.1, 0.2, -0.3]),
+        np.array([1, 2, 50.0]),
+        fisheye,
+    )
+    points = np.random.default_rng(0).normal(scale=12, size=(30, 3))
+    points[0] = camera.centre + 40 * camera.rotation_matrix[2]  # on the axis
+    pixels, by_point, by_pose, by_lens = project_with_jacobians(points, camera)
+    assert np.array_equal(pixels, project(points, camera))
+
+    def moved(change):
+        turned = Rotation.from_rotvec(change[:3]) * Rotation.from_matrix(camera.rotation_matrix)
+        place = camera.translation + change[3:]
+        return project(points, replace(camera, rotation=turned.as_rotvec(), translation=place))
+
+    def bent(change):
+        matrix = camera.matrix + [[change[0], 0, change[2]], [0, change[1], change[3]], [0, 0, 0]]
+        return project(points, replace(camera, matrix=matrix, distortions=camera.distortions + change[4:]))
+
+    for slopes, function in (
+        (by_point, lambda change: project(points + change, camera)),
+        (by_pose, moved),
+        (by_lens, bent),
+    ):
+        expected = _differences(function, slopes.shape[1]).transpose(2, 0, 1)
+        np.testing.assert_allclose(slopes, expected, rtol=1e-6, atol=2e-6)
+    again, alone = project_with_slopes(points, camera)
+    assert np.array_equal(again, pixels) and np.array_equal(alone, by_point)
