@@ -85,7 +85,8 @@ def _read_prediction(paths: Sequence[Path], names: Names) -> Prediction:
 
 
 def _read_pose_2d(paths: Sequence[Path], names: Names) -> Pose2D:
-    return replace(read_pose_2d(paths[0]), video=names["video"], camera=names["camera"])
+    trial = f"{names['session']}{names['trial']}"
+    return replace(read_pose_2d(paths[0]), video=names["video"], camera=names["camera"], trial=trial)
 
 
 def _describe_pose_2d(pose: Pose2D) -> dict[str, Json]:
@@ -196,6 +197,13 @@ CALIBRATION_REPORT = Artifact(
     "calibration",
     "{session}{calibration_results}/report.json",
     write=_write_json,
+    text=True,
+)
+CALIBRATION_PAGE = Artifact(
+    "calibration page",
+    "calibration",
+    "{session}{calibration_results}/report.html",
+    write=_write_text,
     text=True,
 )
 POSE_3D = Artifact(

@@ -22,6 +22,8 @@ limit_threads()  # before anything imports a numerical library
 
 from anipipe import views  # noqa: E402
 from anipipe.commands import adopt as adopting  # noqa: E402
+from anipipe.commands import calibration_files  # noqa: E402
+from anipipe.commands import check_calibration as checking  # noqa: E402
 from anipipe.commands import draw_board as drawing  # noqa: E402
 from anipipe.commands import init as init_command  # noqa: E402
 from anipipe.commands import run as running  # noqa: E402
@@ -32,7 +34,7 @@ from anipipe.console import Progress, paint, printable  # noqa: E402
 from anipipe.engine.declare import Registry, Stage  # noqa: E402
 from anipipe.errors import AnipipeError, LockedError, NotHereError, UsageError  # noqa: E402
 from anipipe.project import find_experiments, walk  # noqa: E402
-from anipipe.stages import REGISTRY  # noqa: E402
+from anipipe.stages import REGISTRY, pose_3d  # noqa: E402
 from anipipe.stages.boards import BoardOptions  # noqa: E402
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -409,6 +411,60 @@ def draw_board(path: Path, output: Path | None, dpi: int) -> int:
         inverted = calibration.board_inverted
         _print([drawing.draw(board, place, units=calibration.units, inverted=inverted, dpi=dpi)])
     return 0
+
+
+@cli.group(context_settings=_CONTEXT)
+def calibration() -> None:
+    """Look at calibrations: `anipipe calibration check`."""
+
+
+@calibration.command(context_settings=_CONTEXT, short_help="Find out whether a calibration can be trusted.")
+@click.option(
+    "--poses",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Hold it against the 2D predictions in this folder, instead of the sessions' own.",
+)
+@click.option(
+    "--cam-regex",
+    metavar="REGEX",
+    help="With --poses: what finds the camera in a file's name, as triangulation.cam_regex does.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Everything, for programs to read: one object each.")
+@_PATHS
+def check(paths: tuple[Path, ...], poses: Path | None, cam_regex: str | None, as_json: bool) -> int:
+    """Find out whether a calibration can be trusted. Changes nothing.
+
+    Name a calibration.toml, from anywhere, or folders: experiments, sessions, calibration folders. The
+    cameras are looked at by themselves (two in one place? a lens that ends within the picture?), then held
+    against the corners of the board in calibration/detections/, and against the 2D poses of the sessions that
+    use them: what several cameras see of an animal has to meet in space, and does not if one was moved.
+
+    \b
+    Exit status: 0 nothing critical, 1 a critical alarm: 3D would be wrong, 2 wrong usage.
+    """  # noqa: D301 - click's mark for lines that are not to be joined
+    if cam_regex is not None and poses is None:
+        raise UsageError("--cam-regex is for the files of --poses")
+    checks = [
+        checking.check(source, stack=_stack, make_board=_board, poses=poses, cam_regex=cam_regex)
+        for source in calibration_files.find(paths)
+    ]
+    if as_json:
+        click.echo(json.dumps([each.as_values() for each in checks], indent=1))
+    for each in () if as_json else checks:
+        _print(views.check_lines(each))
+    return int(any(each.critical for each in checks))
+
+
+def _stack(poses: Sequence[Any], settings: Resolved) -> Any:
+    """Return the pixels of a trial's views that triangulation would use."""
+    options = pose_3d.TriangulationOptions.of(settings)
+    return pose_3d.stack(poses, pose_3d.merge_joints(poses), options)[0]
+
+
+def _board(settings: Resolved) -> Any:
+    """Return the calibration board that settings describe."""
+    return BoardOptions.of(settings).board()
 
 
 _add_commands(REGISTRY)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from anipipe.commands import status as states
 from anipipe.commands.adopt import Adoption, counted
+from anipipe.commands.check_calibration import Check
 from anipipe.commands.opening import Opened
 from anipipe.commands.run import Result
 from anipipe.console import COLOURS, paint, table_lines, wrapped
@@ -111,6 +112,44 @@ def status_lines(opened: Opened, *, why: bool) -> Iterator[str]:
                 yield wrapped(reason, "    ")
     elif seen - QUIET:
         yield "`anipipe status --why` tells the reasons"
+
+
+_ALARM_COLOURS = {"critical": "red", "warning": "yellow", "note": "cyan"}
+
+
+def check_lines(check: Check) -> Iterator[str]:
+    """Yield what came out of checking a calibration: a line per camera, then what is wrong with them."""
+    yield paint(str(check.path), "bold")
+    rows: list[tuple[str, ...]] = [("camera", "size", "focal length", "nearest camera", "board", "2D poses")]
+    for row in check.cameras:
+        unit = f" {check.units}" if check.units else ""
+        rows.append(
+            (
+                row.name,
+                "unknown" if row.size is None else f"{row.size[0]} x {row.size[1]}",
+                f"{row.focal_length:.0f} px",
+                "-" if row.distance is None else f"{row.nearest}, {row.distance:.4g}{unit} away",
+                *("-" if error is None else f"{error:.2f} px" for error in (row.board_error, row.pose_error)),
+            )
+        )
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for number, cells in enumerate(rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        yield "  " + (paint(line, "bold") if number == 0 else line)
+    yield wrapped("; ".join(check.looked_at), "  looked at ")
+    for notice in check.notices:
+        yield wrapped(notice, paint("note: ", "yellow"))
+    groups: dict[tuple[str, str], list[str]] = {}
+    for alarm in check.alarms:
+        groups.setdefault((alarm.level, alarm.remedy), []).append(alarm.text)
+    for (level, remedy), texts in groups.items():
+        for text in texts:
+            yield wrapped(text, paint(f"{level}: ", _ALARM_COLOURS[level]))
+        yield wrapped(remedy, "  what to do: ")
+    if check.critical:
+        yield paint("do not use this calibration", "red")
+    else:
+        yield "usable" if check.alarms else "usable: nothing is wrong with it"
 
 
 def _job_lines(opened: Opened, jobs: Sequence[Job]) -> Iterator[str]:

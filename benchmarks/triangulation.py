@@ -1,4 +1,4 @@
-"""Triangulation by the direct linear transform, against aniposelib's."""
+"""Triangulation by the direct linear transform, against aniposelib's, and its refinement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from anipipe.formats.calibrations import read_calibration
 from anipipe.formats.importing import import_pose
 from anipipe.numerics.cameras import Rig, project
-from anipipe.numerics.triangulation import dlt
+from anipipe.numerics.point_refinement import refine
+from anipipe.numerics.triangulation import dlt, reprojection_errors
 from benchmarks.measure import REPEATS, best, show
 from benchmarks.rigs import around
 
@@ -40,6 +41,12 @@ def run() -> None:
         ["recording", "points", "anipipe", "aniposelib", "ratio", "difference", "relative", "only one has"],
         rows,
     )
+    show(
+        f"refinement of linear solutions: points/s, best of {REPEATS}; rms distance between projections and\n"
+        "pixels, px, and how far points move, in the calibration's unit",
+        ["recording", "points", "points/s", "linear", "refined", "median move", "largest"],
+        [_refined(*recording) for recording in recordings],
+    )
 
 
 def synthetic() -> tuple[Rig, Floats]:
@@ -65,7 +72,7 @@ def real(folder: Path) -> tuple[Rig, Floats]:
 
 
 def _compared(name: str, rig: Rig, pixels: Floats) -> list[str]:
-    group = _group(rig)
+    group = aniposelib_group(rig)
 
     def peer() -> Floats:
         with warnings.catch_warnings():
@@ -91,7 +98,23 @@ def _compared(name: str, rig: Rig, pixels: Floats) -> list[str]:
     ]
 
 
-def _group(rig: Rig) -> Any:
+def _refined(name: str, rig: Rig, pixels: Floats) -> list[str]:
+    linear = dlt(pixels, rig)
+    found = refine(linear, pixels, rig)
+    rms = [np.sqrt(np.nanmean(reprojection_errors(points, pixels, rig) ** 2)) for points in (linear, found)]
+    moved = np.linalg.norm(found - linear, axis=1)
+    count = pixels.shape[1]
+    return [
+        name,
+        str(count),
+        f"{count / best(lambda: refine(linear, pixels, rig)):.3g}",
+        *(f"{value:.4f}" for value in rms),
+        f"{np.nanmedian(moved):.2g}",
+        f"{np.nanmax(moved):.2g}",
+    ]
+
+
+def aniposelib_group(rig: Rig) -> Any:
     """Make aniposelib's cameras of ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -22,9 +22,6 @@ NOT_YET = {
     "triangulation.ransac": "this version uses all cameras that see a point",
     "triangulation.weights": "this version gives all 2D points the same weight",
     "triangulation.engine": "this version has none but its own",
-    "calibration.animal_calibration": "this version calibrates with the board alone",
-    "calibration.engine": "this version calibrates with aniposelib",
-    "calibration.world": "this version puts the origin into the first camera",
     "model_type": _NO_NETWORKS,
     "model_folder": _NO_NETWORKS,
     "network": _NO_NETWORKS,
@@ -33,7 +30,6 @@ NOT_YET = {
 #: Stages whose results would be others without what is lacking.
 MADE_OTHERWISE = {
     "pose-3d": ("triangulation.optim", "triangulation.ransac", "triangulation.weights"),
-    "calibrate": ("calibration.animal_calibration", "calibration.world"),
 }
 #: Values that are not the default and still ask for nothing that is lacking.
 _HARMLESS = {"model_type": ("import",)}

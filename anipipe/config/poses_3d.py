@@ -96,13 +96,27 @@ class CalibrationSettings(Section):
         example="calibration-init.toml",
     )
     fisheye: bool = key(False, "Fisheye lenses in all cameras")
-    engine: Literal["anipipe", "aniposelib"] = key("aniposelib", "Which program calibrates")
+    engine: Literal["anipipe", "aniposelib"] = key("anipipe", "Which program calibrates")
     distortion: Literal["none", "k1", "k1k2", "full"] = key(
         "k1k2", "Distortion of the lens that is estimated; full: k1, k2, p1, p2, k3"
     )
     fix: Fixed = key((), "Parts of calibration_init that are kept as they are")
     world: Literal["camera", "board"] = key(
-        "camera", "Origin of 3D space: the first camera, or the board in its first detection"
+        "camera",
+        "Origin of 3D space: the first camera, or the board, with z up towards the cameras (see world_frame)",
+    )
+    world_recording: str | None = key(
+        None,
+        'world = "board": the recording in which the board lies at the origin, its name without the camera; '
+        "left out: the first",
+        example="floor",
+    )
+    world_frame: int | None = key(
+        None,
+        'world = "board": the frame in it; left out: the first in which the board was found',
+        unit="frame",
+        ge=0,
+        example=12,
     )
 
     @model_validator(mode="after")

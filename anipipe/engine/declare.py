@@ -114,6 +114,7 @@ class Read:
     each: bool = False
     optional: bool = False
     consulted: bool = False
+    gathered: bool = False
 
 
 class ThisUnit:
@@ -131,6 +132,11 @@ def first_enabled(*artifacts: Artifact) -> Read:
 def each(what: Artifact | Read) -> Read:
     """Read an artifact of every related unit, as a list in the units' order."""
     return dataclasses.replace(as_read(what), each=True)
+
+
+def gathered(what: Artifact | Read) -> Read:
+    """Read an artifact of those related units where it is current, and leave the others out."""
+    return dataclasses.replace(as_read(what), each=True, optional=True, gathered=True)
 
 
 def optional(what: Artifact | Read) -> Read:
@@ -202,7 +208,7 @@ class Stage:
     version : int
         Raised whenever the same inputs and options give another result.
     fan_in : bool
-        Runs on those of its inputs that are current and leaves the others out, instead of waiting.
+        Runs on those of its inputs that are current and leaves the others out: all are :func:`gathered`.
     command : str
         The command that runs it, where that is not its own name: several stages may share one.
     group : str

@@ -22,6 +22,7 @@ class Source:
     producer: Job | None
     optional: bool
     consulted: bool = False
+    gathered: bool = False
 
     @property
     def kind(self) -> str:

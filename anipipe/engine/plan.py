@@ -202,7 +202,7 @@ class Plan:
         options, fixed, introduced = self._options(stage, unit.settings)
         sources: list[Source] = []
         for role, read in stage.file_reads:
-            found = self._sources(role, read, unit)
+            found = self._sources(role, read, unit, stage.fan_in)
             if found is None and not read.optional:
                 return None  # switched off for this unit, and with it what would be made of it
             sources.extend(found or ())
@@ -239,7 +239,7 @@ class Plan:
             self._facts[key] = options, fixed, stage.options.introduced()
         return self._facts[key]
 
-    def _sources(self, role: str, read: Read, unit: Unit) -> list[Source] | None:
+    def _sources(self, role: str, read: Read, unit: Unit, fan_in: bool) -> list[Source] | None:
         """Return what a read comes to for a unit; ``None`` if it is switched off for all it could be of."""
         artifacts = read.artifacts
         units = [unit] if artifacts[0].per == unit.kind else unit.related.get(artifacts[0].per, [])
@@ -249,7 +249,18 @@ class Plan:
             if artifact is not None:
                 paths = artifact.paths(other)
                 producer = self.by_output.get(paths[0]) if paths else None
-                found.append(Source(role, artifact, other, paths, producer, read.optional, read.consulted))
+                found.append(
+                    Source(
+                        role,
+                        artifact,
+                        other,
+                        paths,
+                        producer,
+                        read.optional,
+                        read.consulted,
+                        read.gathered or fan_in,
+                    )
+                )
         return found if found or not units else None
 
     def _wanted(self, artifact: Artifact, unit: Unit) -> bool:
@@ -273,7 +284,7 @@ class Plan:
                     continue
             found = [(path, digest(path, sampled=source.artifact.sampled)) for path in source.paths]
             if not found or any(value is None for _, value in found):
-                if job.stage.fan_in:
+                if source.gathered:
                     situation.left_out.append(_absence(source))
                 elif not source.optional:
                     situation.missing.append(_absence(source))
@@ -300,10 +311,10 @@ class Plan:
             return True
         wanted_current = producer.selected or (job.stage.collected and not job.stage.fan_in)
         if not wanted_current and self._on_disk(source):
-            if not job.stage.fan_in:
+            if not source.gathered:
                 examined.stale_inputs.append(f"{producer.label} is {state}")
             return False
-        if job.stage.fan_in:
+        if source.gathered:
             situation.left_out.append(f"{producer.label}: {state}")
         else:
             situation.missing.append(f"{producer.label} {_plight(state)}")

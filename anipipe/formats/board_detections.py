@@ -25,6 +25,7 @@ from anipipe.formats._files import REMEDY, check_not_empty
 
 HEADER = ("trial", "frame", "corner", "x", "y")
 END = "# end"
+UNKNOWN = "unknown"  # in place of a flag
 _LARGEST = 2**31  # of frame and corner numbers: beyond it, a cell is something else
 _ROWS = "Correct the row or remove it."
 
@@ -53,7 +54,9 @@ class BoardDetections:
     mirrored
         Whether the board was seen in a mirror or from behind.
     legacy
-        Whether the board has the layout of OpenCV before 4.6.
+        Whether the board has the layout of OpenCV before 4.6. None where that cannot be told from what was
+        seen: then corners are numbered as in the layout since 4.6, and each has the number before in the
+        other one.
     board
         The board that was looked for, as plain TOML values, or None where unknown.
     remark
@@ -73,7 +76,7 @@ class BoardDetections:
     corners: NDArray[np.int64]
     points: NDArray[np.float64]
     mirrored: bool = False
-    legacy: bool = False
+    legacy: bool | None = False
     board: Mapping[str, Any] | None = None
     remark: str = ""
 
@@ -113,7 +116,7 @@ def write_board_detections(value: BoardDetections, path: Path) -> None:
         "size": value.size,
         "frames": value.frames,
         "mirrored": value.mirrored,
-        "legacy": value.legacy,
+        "legacy": UNKNOWN if value.legacy is None else value.legacy,
         "board": None if value.board is None else dict(value.board),
         "remark": value.remark,
     }
@@ -214,9 +217,10 @@ def _scalars(comments: Sequence[tuple[int, str]], path: Path) -> dict[str, Any]:
         fits = isinstance(value, kinds[key]) and (kinds[key] is bool or not isinstance(value, bool))
         if key == "size" and fits:
             fits = len(value) == 2 and all(type(side) is int and side > 0 for side in value)
+        fits = fits or (key == "legacy" and value == UNKNOWN)
         if not fits or (key == "frames" and value < 0):
             raise DataError(f"{path}: {key} = {value!r} makes no sense. {REMEDY}")
-    return values
+    return values | {"legacy": None if values["legacy"] == UNKNOWN else values["legacy"]}
 
 
 def _rows(body: str, start: int, path: Path) -> tuple[Any, Any, Any, Any]:

@@ -49,7 +49,7 @@ class Pose2D:
         The network that made them.
     filled
         (frames, joints), True where a filter invented the point; None if nothing was filled.
-    video, camera
+    video, camera, trial
         Names; empty where unknown. They are not stored in the file.
     size
         Width and height of the video, in pixels; None where unknown.
@@ -67,6 +67,7 @@ class Pose2D:
     filled: NDArray[np.bool_] | None = None
     video: str = ""
     camera: str = ""
+    trial: str = ""
     size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:

@@ -3,7 +3,8 @@
 The direct linear transform (Hartley & Zisserman 2004, section 12.2) asks, for each camera that sees a point,
 that the point's ray ``(x, y, 1)`` and its image ``P X`` are parallel: ``x P3 X - P1 X = 0`` and ``y P3 X - P2
 X = 0`` with ``P = [R | t]`` and undistorted, normalised x and y. Stacked over the cameras, the unit vector X
-that satisfies them best is the right singular vector of the smallest singular value. Rows are not weighted.
+that satisfies them best is the right singular vector of the smallest singular value. The rows are taken as
+they are, times the square root of a camera's weight where there are weights.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from anipipe.errors import DataError
 from anipipe.numerics.cameras import Rig, project, undistort
 from anipipe.numerics.lenses import Floats
+from anipipe.numerics.singular_vectors import inverse_iteration, squared_inverse, triangular
 
 CHUNK = 8192  # points at a time: bounds memory, and keeps the work inside the processor's cache
-POWER_STEPS = 12  # settles 99 of 100 points whose pixels are off by 5 px at f = 800 px
 SETTLED = 1e-14  # change of the unit vector in the last step
 
 
-def dlt(pixels: ArrayLike, rig: Rig, *, min_cams: int = 2) -> Floats:
+def dlt(pixels: ArrayLike, rig: Rig, *, min_cams: int = 2, weights: ArrayLike | None = None) -> Floats:
     """Triangulate points by the direct linear transform.
 
     Each point is computed by itself: neither the number nor the order of the others changes a bit of it. The
@@ -34,6 +35,9 @@ def dlt(pixels: ArrayLike, rig: Rig, *, min_cams: int = 2) -> Floats:
         The cameras.
     min_cams
         From how many cameras on, at least 2, a point is computed.
+    weights
+        (cameras, ...) by which a camera's squared residuals count; only their ratios matter. With 0 or NaN
+        the camera takes no part. By default all count alike.
 
     Returns
     -------
@@ -42,24 +46,28 @@ def dlt(pixels: ArrayLike, rig: Rig, *, min_cams: int = 2) -> Floats:
     Raises
     ------
     DataError
-        If the number of cameras differs, or min_cams is below 2.
+        If the number of cameras differs, min_cams is below 2, or weights do not fit.
     """
-    image = _checked(pixels, rig)
+    image = checked(pixels, rig)
     if min_cams < 2:
         raise DataError(f"min_cams = {min_cams}: a point needs at least 2 cameras")
     shape = image.shape[1:-1]
     flat = image.reshape(len(rig), -1, 2)
+    scales = None if weights is None else np.sqrt(checked_weights(weights, image)).reshape(len(rig), -1)
     out = np.full((flat.shape[1], 3), np.nan)
     extrinsics = np.stack([camera.extrinsics for camera in rig.cameras]) if len(rig) else np.empty((0, 3, 4))
     for start in range(0, flat.shape[1], CHUNK):
-        rays = _rays(flat[:, start : start + CHUNK], rig)
+        rays = straightened(flat[:, start : start + CHUNK], rig)
         seen = np.isfinite(rays[..., 0])
+        if scales is not None:
+            seen &= scales[:, start : start + CHUNK] > 0
         count = seen.sum(axis=0)
         first = np.argsort(~seen, axis=0, kind="stable")  # cameras that see the point come first
         for ncams in np.unique(count[count >= min_cams]):
             points = np.flatnonzero(count == ncams)
             cameras = first[:ncams, points]
-            out[start + points] = _solve(rays[cameras, points], extrinsics[cameras])
+            scale = None if scales is None else scales[cameras, start + points]
+            out[start + points] = intersect(rays[cameras, points], extrinsics[cameras], scale)
     return out.reshape(*shape, 3)
 
 
@@ -84,8 +92,8 @@ def reprojection_errors(points: ArrayLike, pixels: ArrayLike, rig: Rig) -> Float
     DataError
         If the number of cameras or of points differs.
     """
-    image = _checked(pixels, rig)
-    world = _matching(points, image)
+    image = checked(pixels, rig)
+    world = matching(points, image)
     out = np.empty(image.shape[:-1])
     for index, camera in enumerate(rig.cameras):
         off = project(world, camera) - image[index]
@@ -107,7 +115,7 @@ def contributing(pixels: ArrayLike, rig: Rig) -> NDArray[np.bool_]:
     -------
     (cameras, ...): the pixel is given, and the lens model has a ray for it.
     """
-    image = _checked(pixels, rig)
+    image = checked(pixels, rig)
     out = np.empty(image.shape[:-1], dtype=bool)
     for index, camera in enumerate(rig.cameras):
         out[index] = np.isfinite(undistort(image[index], camera)[..., 0])
@@ -145,11 +153,11 @@ def quality(
     DataError
         If shapes do not agree.
     """
-    image = _checked(pixels, rig)
+    image = checked(pixels, rig)
     certainty = np.asarray(scores, dtype=np.float64)
     if certainty.shape != image.shape[:-1]:
         raise DataError(f"scores have shape {certainty.shape}, the pixels ask for {image.shape[:-1]}")
-    world = _matching(points, image)
+    world = matching(points, image)
     shape = certainty.shape[1:]
     image, certainty = image.reshape(len(rig), -1, 2), certainty.reshape(len(rig), -1)
     out = np.empty((3, certainty.shape[1]))
@@ -175,7 +183,7 @@ def _rate(points: Floats, pixels: Floats, certainty: Floats, rig: Rig) -> tuple[
     return error, np.where(enough, count, np.nan), np.where(enough & np.isfinite(lowest), lowest, np.nan)
 
 
-def _checked(pixels: ArrayLike, rig: Rig) -> Floats:
+def checked(pixels: ArrayLike, rig: Rig) -> Floats:
     """Return the pixels as an array, if it fits the rig."""
     image = np.asarray(pixels, dtype=np.float64)
     if image.ndim < 2 or image.shape[-1] != 2 or image.shape[0] != len(rig):
@@ -184,7 +192,7 @@ def _checked(pixels: ArrayLike, rig: Rig) -> Floats:
     return image
 
 
-def _matching(points: ArrayLike, image: Floats) -> Floats:
+def matching(points: ArrayLike, image: Floats) -> Floats:
     """Return the points as an array, if it fits the pixels."""
     world = np.asarray(points, dtype=np.float64)
     if world.shape != (*image.shape[1:-1], 3):
@@ -192,7 +200,18 @@ def _matching(points: ArrayLike, image: Floats) -> Floats:
     return world
 
 
-def _rays(pixels: Floats, rig: Rig) -> Floats:
+def checked_weights(weights: ArrayLike, image: Floats) -> Floats:
+    """Return the weights as an array, 0 for NaN, if they fit the pixels."""
+    out = np.asarray(weights, dtype=np.float64)
+    if out.shape != image.shape[:-1]:
+        raise DataError(f"weights have shape {out.shape}, the pixels ask for {image.shape[:-1]}")
+    out = np.where(np.isnan(out), 0.0, out)
+    if not ((out >= 0) & np.isfinite(out)).all():
+        raise DataError("weights must be finite and not negative; NaN leaves a camera out")
+    return out
+
+
+def straightened(pixels: Floats, rig: Rig) -> Floats:
     """Undistort (cameras, points, 2) pixels, each by its camera."""
     rays = np.empty_like(pixels)
     for index, camera in enumerate(rig.cameras):
@@ -200,13 +219,13 @@ def _rays(pixels: Floats, rig: Rig) -> Floats:
     return rays
 
 
-def _solve(rays: Floats, extrinsics: Floats) -> Floats:
-    """Intersect rays.
+def intersect(
+    rays: Floats, extrinsics: Floats, scales: Floats | None = None, *, quick: bool = False
+) -> Floats:
+    """Intersect rays, each point by itself.
 
-    Most points take the quick way: an orthogonal factorisation of their rows, A = QR, then inverse iteration
-    with R, which turns a vector towards the smallest singular direction by the squared ratio of the two
-    smallest singular values in each step. Points that have not settled (rays that hardly meet) take the
-    singular value decomposition.
+    Most points need a few steps of inverse iteration only. Points that have not settled (rays that hardly
+    meet) take the singular value decomposition, which is slow.
 
     Parameters
     ----------
@@ -214,103 +233,32 @@ def _solve(rays: Floats, extrinsics: Floats) -> Floats:
         (cameras, points, 2) normalised coordinates.
     extrinsics
         (cameras, points, 3, 4) of the cameras that see each point.
+    scales
+        (cameras, points) by which rows are multiplied: square roots of weights. By default none.
+    quick
+        Never decompose: where many rays do not meet it is some times faster, and rounds a little more.
 
     Returns
     -------
     (points, 3); NaN where the rays are parallel.
     """
     rows = [
-        np.ascontiguousarray((ray[:, axis, None] * extrinsic[:, 2] - extrinsic[:, axis]).T)
+        np.ascontiguousarray(extrinsic[:, 2].T * ray[:, axis] - extrinsic[:, axis].T)
         for ray, extrinsic in zip(rays, extrinsics, strict=True)
         for axis in range(2)
     ]
-    factor = _triangular([row.copy() for row in rows])
-    vector, change = _inverse_iteration(factor)
-    slow = np.flatnonzero(~(change <= SETTLED))
-    if slow.size:
-        matrices = np.stack([row[:, slow] for row in rows]).transpose(2, 0, 1)
-        vector[:, slow] = np.linalg.svd(matrices)[2][:, -1].T
+    if scales is not None:
+        for number, row in enumerate(rows):
+            row *= scales[number // 2]
+    if quick:
+        vector = squared_inverse(triangular(rows))
+    else:
+        vector, change = inverse_iteration(triangular([row.copy() for row in rows]))
+        slow = np.flatnonzero(~(change <= SETTLED))
+        if slow.size:
+            matrices = np.stack([row[:, slow] for row in rows]).transpose(2, 0, 1)
+            vector[:, slow] = np.linalg.svd(matrices)[2][:, -1].T
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         out = vector[:3] / vector[3]
     out[:, ~np.isfinite(out).all(axis=0)] = np.nan
     return np.asarray(out.T + 0.0)  # no -0.0
-
-
-def _triangular(rows: list[Floats]) -> list[list[Floats]]:
-    """Factorise stacked matrices by the modified Gram-Schmidt process.
-
-    Its R is as exact as that of Householder's method (Björck 1967), its Q is not needed.
-
-    Parameters
-    ----------
-    rows
-        One (4, points) array per row; overwritten.
-
-    Returns
-    -------
-    The upper triangle, ``factor[i][j - i]`` of shape (points,) for j >= i.
-    """
-    factor: list[list[Floats]] = []
-    for i in range(4):
-        length = np.sqrt(_dot(rows, rows, i, i))
-        scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-        for row in rows:
-            row[i] *= scale
-        line = [length]
-        for j in range(i + 1, 4):
-            share = _dot(rows, rows, i, j)
-            for row in rows:
-                row[j] -= share * row[i]
-            line.append(share)
-        factor.append(line)
-    return factor
-
-
-def _dot(left: list[Floats], right: list[Floats], i: int, j: int) -> Floats:
-    """Sum over the rows, one after the other: numpy's own sums change their order with the shape."""
-    total: Floats = left[0][i] * right[0][j]
-    for a, b in zip(left[1:], right[1:], strict=True):
-        total += a[i] * b[j]
-    return total
-
-
-def _inverse_iteration(factor: list[list[Floats]]) -> tuple[Floats, Floats]:
-    """Find the right singular vector of the smallest singular value of stacked triangular matrices.
-
-    Returns
-    -------
-    (4, points) unit vectors, and (points,) by how much the last step still changed them.
-    """
-    largest = np.maximum.reduce([line[0] for line in factor])
-    floor = np.finfo(np.float64).tiny ** 0.5 + np.finfo(np.float64).eps ** 2 * largest
-    # Exact pixels make the matrix singular; a tiny pivot instead of none leads to the same direction
-    # (Golub & Van Loan, section 7.6.1).
-    pivots = [np.maximum(line[0], floor) for line in factor]
-    vector = [np.full_like(largest, 0.5) for _ in range(4)]
-    change = np.full_like(largest, np.inf)
-    for _ in range(POWER_STEPS):
-        before = vector
-        solved: list[Floats] = []
-        for i in range(4):  # R^T y = v
-            rest = before[i]
-            for k in range(i):
-                rest = rest - factor[k][i - k] * solved[k]
-            solved.append(rest / pivots[i])
-        vector = _unit(solved)
-        for i in range(3, -1, -1):  # R v = y
-            rest = vector[i]
-            for k in range(i + 1, 4):
-                rest = rest - factor[i][k - i] * vector[k]
-            vector[i] = rest / pivots[i]
-        vector = _unit(vector)
-        # (R^T R)^-1 is positive definite, so a step never turns the sign around.
-        change = np.maximum.reduce([np.abs(a - b) for a, b in zip(vector, before, strict=True)])
-    return np.stack(vector), change
-
-
-def _unit(vector: list[Floats]) -> list[Floats]:
-    """Scale (points,) components to vectors of length 1, without overflow."""
-    largest = np.maximum.reduce([np.abs(value) for value in vector])
-    scaled = [value / largest for value in vector]
-    length = np.sqrt(sum((value * value for value in scaled[1:]), scaled[0] * scaled[0]))
-    return [value / length for value in scaled]

@@ -322,6 +322,9 @@ class _Walker:
                 view.files = found[video]
                 view.related = {**related, "video": [view], "trial": [trial_unit]}
                 trial_unit.related.setdefault("video", []).append(view)
+                for unit in calibrations:
+                    if unit.settings.config.calibration.animal_calibration:
+                        unit.related.setdefault("video", []).append(view)
                 related["video"].append(view)
             trial_unit.related |= {"session": [session], "calibration": related["calibration"]}
             related["trial"].append(trial_unit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +12,28 @@ from anipipe.artifacts import (
     BOARD_DETECTIONS,
     BOARD_RECORDING,
     CALIBRATION,
+    CALIBRATION_PAGE,
     CALIBRATION_REPORT,
+    POSE_2D,
+    POSE_2D_FILTERED,
     STARTING_CALIBRATION,
     BoardRecording,
 )
-from anipipe.engine.declare import Stage, consulted, each, optional
+from anipipe.engine.declare import Stage, consulted, each, first_enabled, gathered, optional
 from anipipe.errors import DataError, Notice
 from anipipe.formats.board_detections import BoardDetections
-from anipipe.numerics.calibration.aniposelib_solver import calibrate as solve
+from anipipe.formats.calibration_page import calibration_page
+from anipipe.formats.poses2d import Pose2D
+from anipipe.numerics.boards.geometry import Board
+from anipipe.numerics.calibration import aniposelib_solver, solver
 from anipipe.numerics.calibration.errors import corner_errors
-from anipipe.numerics.calibration.views import pair_views
+from anipipe.numerics.calibration.solution import Solution
+from anipipe.numerics.calibration.start import Wish
+from anipipe.numerics.calibration.views import BoardViews, pair_views
+from anipipe.numerics.calibration.world import World
 from anipipe.numerics.cameras import Rig
 from anipipe.stages.boards import BoardOptions
+from anipipe.stages.calibration_evidence import animal_points, page_without_board, pictures
 from anipipe.stages.options import setting
 from anipipe.stages.pose_3d import in_three_dimensions
 
@@ -35,25 +45,51 @@ _TOO_FAR = 0.005
 class CalibrationOptions(BoardOptions):
     """How cameras are calibrated."""
 
+    engine: str = setting("calibration.engine")
     init: str | None = setting("calibration.calibration_init")
     fisheye: bool = setting("calibration.fisheye")
     distortion: str = setting("calibration.distortion")
     fix: tuple[str, ...] = setting("calibration.fix")
     units: str = setting("calibration.units")
+    world: str = setting("calibration.world")
+    world_recording: str | None = setting("calibration.world_recording")
+    world_frame: int | None = setting("calibration.world_frame")
+    animal: bool = setting("calibration.animal_calibration")
+    offsets: dict[str, list[float]] = setting("cameras.*.offset")
+    frame_offsets: dict[str, int] = setting("cameras.*.frame_offset")
+
+    def facts(self) -> dict[str, Any]:
+        """Return every key with its value; what is said of recordings matters if the animal takes part."""
+        facts = super().facts()
+        if not self.animal:
+            facts |= {key: {} for key in ("cameras.*.offset", "cameras.*.frame_offset")}
+        return facts
+
+    def wish(self) -> Wish:
+        """Return what is asked of the solver."""
+        on_board = self.world == "board"
+        return Wish(
+            fisheye=self.fisheye,
+            distortion=self.distortion,
+            fix=self.fix,
+            world=World(self.world_recording, self.world_frame) if on_board else None,
+            units=self.units,
+        )
 
 
 def calibrate(
     detections: Sequence[BoardDetections],
     recordings: Sequence[BoardRecording],
     init: Rig | None,
+    poses: Sequence[Pose2D] = (),
     *,
     options: CalibrationOptions,
-) -> tuple[Rig, dict[str, Any]]:
-    """Calibrate the cameras with what was seen of the board; writes calibration.toml and report.json.
+) -> tuple[Rig, dict[str, Any], str]:
+    """Calibrate the cameras with what was seen of the board; report.html shows how good the result is.
 
-    Cameras are put together by the names of their recordings and by frame: what the board was at one instant
-    has to be called alike but for the camera (board_A.mp4, board_B.mp4) and start at one time. A
-    calibration.toml that anipipe did not make is used as it is, and never replaced.
+    It also says what to film again. Cameras are put together by the names of their recordings and by frame: what
+    the board was at one instant has to be called alike but for the camera (board_A.mp4, board_B.mp4) and start
+    at one time. A calibration.toml that anipipe did not make is used as it is, and never replaced.
     """
     if options.init is not None and init is None:
         raise DataError(f"calibration.calibration_init = {options.init!r}: there is no such file")
@@ -65,29 +101,41 @@ def calibrate(
             )
         text = f"no recordings of the board: the cameras are those of calibration_init = {options.init!r}"
         warnings.warn(text, Notice, stacklevel=2)
-        return init, {"source": options.init}
+        return init, {"source": options.init}, page_without_board(text)
     board = options.board()
+    _warn_of_ambiguity(board)
+    views = pair_views(detections, len(board.points))
+    solution = _solve(views, board, init, poses, options)
+    report = corner_errors(views, solution, board.points)
+    _refuse_nonsense(report, views.sizes)
+    _tell(report, solution)
+    page = calibration_page(report, views, solution, board.points, pictures(views, recordings))
+    return solution.rig, report, page
+
+
+def _warn_of_ambiguity(board: Board) -> None:
     if board.ambiguous:
         text = (
             f"a checkerboard of {board.size[0]} x {board.size[1]} inner corners looks the same turned by 180 "
             "degrees, and cameras may take its ends for each other: film it upright in all of them, use one "
             "with an even and an odd number of corners, or a ChArUco board"
         )
-        warnings.warn(text, Notice, stacklevel=2)
-    views = pair_views(detections, len(board.points))
-    solution = solve(
-        views,
-        board.points,
-        init=init,
-        fisheye=options.fisheye,
-        distortion=options.distortion,
-        fix=options.fix,
-        units=options.units,
-    )
-    report = corner_errors(views, solution.rig, board.points)
-    _refuse_nonsense(report, views.sizes)
-    warnings.warn(_in_short(report), Notice, stacklevel=2)
-    return solution.rig, report
+        warnings.warn(text, Notice, stacklevel=3)
+
+
+def _solve(
+    views: BoardViews, board: Board, init: Rig | None, poses: Sequence[Pose2D], options: CalibrationOptions
+) -> Solution:
+    """Let the engine that was asked for calibrate."""
+    if options.engine == aniposelib_solver.ENGINE:
+        if options.animal:
+            text = 'calibration.animal_calibration: needs calibration.engine = "anipipe"; it has no effect'
+            warnings.warn(text, Notice, stacklevel=3)
+        return aniposelib_solver.calibrate(views, board.points, init=init, wish=options.wish())
+    animal = None
+    if options.animal:
+        animal = animal_points(poses, views.cameras, options.offsets, options.frame_offsets)
+    return solver.calibrate(views, board.points, init=init, wish=options.wish(), animal=animal)
 
 
 def _refuse_nonsense(report: dict[str, Any], sizes: Sequence[tuple[int, int]]) -> None:
@@ -105,13 +153,27 @@ def _refuse_nonsense(report: dict[str, Any], sizes: Sequence[tuple[int, int]]) -
     )
 
 
-def _in_short(report: dict[str, Any]) -> str:
+def _tell(report: Mapping[str, Any], solution: Solution) -> None:
+    """Say on the terminal how good it is: a line per camera, and what to worry about."""
     overall, cameras = report["overall"], report["cameras"]
-    each_camera = ", ".join(f"{name} {_px(errors['mean'])}" for name, errors in cameras.items())
-    return (
+    told = [
         f"reprojection error of all {overall['corners']} corners: median {_px(overall['median'])}, mean "
-        f"{_px(overall['mean'])}, largest {_px(overall['max'])} px (mean by camera: {each_camera})"
-    )
+        f"{_px(overall['mean'])}, 95 % below {_px(overall['p95'])}, largest {_px(overall['max'])} px",
+        *(
+            f"camera {name}: mean {_px(errors['mean'])}, 95 % below {_px(errors['p95'])}, largest "
+            f"{_px(errors['max'])} px; {errors['corners']} corners in {errors['frames']} frames; "
+            f"focal length {errors['focal_length']:.1f} px"
+            for name, errors in cameras.items()
+        ),
+        *solution.remarks,
+        *(
+            f"{alarm['level']}: {alarm['text']}. {alarm['remedy']}"
+            for alarm in report["alarms"]
+            if alarm["level"] != "note"
+        ),
+    ]
+    for text in told:
+        warnings.warn(text, Notice, stacklevel=3)
 
 
 def _px(value: float | None) -> str:
@@ -126,8 +188,10 @@ STAGE = Stage(
         "detections": each(BOARD_DETECTIONS),
         "recordings": consulted(each(BOARD_RECORDING)),
         "init": optional(STARTING_CALIBRATION),
+        "poses": gathered(first_enabled(POSE_2D_FILTERED, POSE_2D)),
     },
-    writes=(CALIBRATION, CALIBRATION_REPORT),
+    writes=(CALIBRATION, CALIBRATION_REPORT, CALIBRATION_PAGE),
+    version=2,
     options=CalibrationOptions,
     enabled=in_three_dimensions,
     libraries=("aniposelib", "opencv-contrib-python"),

@@ -82,6 +82,7 @@ def _as_rows(found: Detections, recording: BoardRecording, options: DetectionOpt
     instants = [
         (names[seen.frame], 0) if recording.stills else (names[0], seen.frame) for seen in found.sightings
     ]
+    board = options.board()
     counts = [len(seen.ids) for seen in found.sightings]
     empty = np.empty((0, 2))
     return BoardDetections(
@@ -93,8 +94,8 @@ def _as_rows(found: Detections, recording: BoardRecording, options: DetectionOpt
         corners=np.concatenate([np.empty(0, dtype=np.int64), *(seen.ids for seen in found.sightings)]),
         points=np.concatenate([empty, *(seen.corners for seen in found.sightings)]),
         mirrored=bool(found.mirrored),
-        legacy=bool(found.legacy),
-        board=_looks(options.board()),
+        legacy=found.legacy if board.two_layouts else False,
+        board=_looks(board),
         remark=found.diagnosis,
     )
 
@@ -112,6 +113,7 @@ STAGE = Stage(
     reads={"recording": BOARD_RECORDING},
     writes=BOARD_DETECTIONS,
     options=DetectionOptions,
+    version=2,
     enabled=in_three_dimensions,
     on_demand=True,
     libraries=("opencv-contrib-python",),

@@ -81,6 +81,24 @@ def test_round_trip_and_layout(path):
     assert lines[8].startswith('"odd, ""two""",0,0,') and lines[9].startswith("board one,0,1,")
 
 
+def test_a_layout_that_is_not_known(path):
+    value = make(legacy=None)
+    write_board_detections(value, path)
+    assert '\n# legacy = "unknown"\n' in path.read_text()
+    assert_same(read_board_detections(path), value)
+
+
+def test_a_file_of_the_first_version(path):
+    path.write_text(
+        '# camera = "top"\n# size = [1280, 1024]\n# frames = 21\n# mirrored = false\n# legacy = true\n'
+        '# board = { kind = "charuco", size = [8, 10], square = 24.0 }\n# remark = ""\n'
+        "trial,frame,corner,x,y\nboard,0,3,868.47,428.25\n# end\n"
+    )
+    read = read_board_detections(path)
+    assert (read.camera, read.legacy, read.corners.tolist()) == ("top", True, [3])
+    assert read.points.tolist() == [[868.47, 428.25]]
+
+
 def test_nothing_seen(path):
     value = make(0, board=None, remark="markers of DICT_5X5_50 were seen")
     write_board_detections(value, path)
@@ -171,6 +189,8 @@ def test_a_bad_row_is_named_by_its_line(path, row, words):
         ("# frames = 21", "# frames = -1", "frames"),
         ("# frames = 21", "# frames = true", "frames"),
         ("# mirrored = false", "# mirrored = 0", "mirrored"),
+        ("# mirrored = false", '# mirrored = "unknown"', "mirrored"),
+        ("# legacy = false", '# legacy = "maybe"', "legacy = 'maybe'"),
         ("# frames = 21", "# frames 21", "line 3"),
         ("trial,frame,corner,x,y", "trial,frame,corner,y,x", "line 8"),
         ("trial,frame,corner,x,y\n", "", "line 8"),

@@ -29,6 +29,7 @@ class Found:
     corners: np.ndarray
     points: np.ndarray
     remark: str = ""
+    legacy: bool | None = False
 
 
 def make_rig(kind: str = "brown", names: tuple[str, ...] = NAMES, span: float = 90.0) -> Rig:
@@ -103,6 +104,7 @@ def keep(found: Found, rows: np.ndarray) -> Found:
         found.frames,
         *(getattr(found, name)[rows] for name in ("trials", "numbers", "corners", "points")),
         remark=found.remark,
+        legacy=found.legacy,
     )
 
 

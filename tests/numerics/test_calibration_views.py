@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from synthetic_board import BOARD, NAMES, SIZE, Found, detect, keep, make_rig, pair
@@ -189,3 +191,35 @@ def test_the_same_instant_twice(seen):
     doubled = keep(first, np.r_[0 : len(first.points), 0])
     with pytest.raises(DataError, match="camera cam2"):
         pair({"cam2": doubled})
+
+
+def read_as(found: dict[str, Found], **layouts: bool | None) -> dict[str, Found]:
+    """The same with the layout that some cameras read the board in."""
+    return found | {name: replace(found[name], legacy=legacy) for name, legacy in layouts.items()}
+
+
+def test_cameras_that_read_the_board_in_different_layouts(seen):
+    with pytest.raises(DataError, match=r": cam2, cam10 in that of OpenCV before 4\.6, cam1 in the present"):
+        pair(read_as(seen, cam2=True, cam9=None, cam10=True))
+    other = detect(make_rig(), 3, trial="late")
+    with pytest.raises(DataError, match=r": cam1 in that .*, cam1, cam2, cam9, cam10 in the present one"):
+        pair(seen, {"cam1": replace(other["cam1"], legacy=True)})
+    blind = {name: blank(found) for name, found in read_as(seen, cam9=True).items() if name == "cam9"}
+    assert pair(seen | blind).shown[2].sum() == 0, "what saw nothing read nothing"
+
+
+def test_cameras_that_do_not_know_the_layout_count_as_those_that_do(seen):
+    views = pair(seen)
+    present = pair(read_as(seen, cam2=None, cam9=None))
+    assert np.array_equal(present.pixels, views.pixels, equal_nan=True)
+    one_more = {name: replace(seen[name], corners=seen[name].corners + 1) for name in ("cam2", "cam9")}
+    legacy = read_as(seen | one_more, cam1=True, cam2=None, cam9=None, cam10=True)
+    assert np.array_equal(
+        pair_views(legacy.values(), len(BOARD) + 1).pixels[..., :-1, :], views.pixels, equal_nan=True
+    )
+
+
+def test_a_layout_that_no_camera_knows_moves_the_board_only(seen):
+    """They all mean the same corners by the same numbers, which is all that takes."""
+    unknown = read_as(seen, **dict.fromkeys(NAMES))
+    assert np.array_equal(pair(unknown).pixels, pair(seen).pixels, equal_nan=True)

@@ -9,7 +9,14 @@ import pytest
 from anipipe.errors import DataError
 from anipipe.numerics import triangulation
 from anipipe.numerics.cameras import Rig, project, undistort
-from anipipe.numerics.triangulation import contributing, dlt, quality, reprojection_errors
+from anipipe.numerics.triangulation import (
+    contributing,
+    dlt,
+    intersect,
+    quality,
+    reprojection_errors,
+    straightened,
+)
 
 SCENE = 100.0  # half the edge of the cube that the points fill
 
@@ -79,6 +86,54 @@ def test_least_squares_solution_is_the_smallest_singular_vector(mixed_rig, point
             assert np.allclose(found[index], vector[:3] / vector[3], rtol=0, atol=1e-9 * SCENE)
             checked += 1
     assert checked > 200
+
+
+def test_weights_multiply_squared_residuals(mixed_rig, points):
+    """An integer weight is as many cameras of the same kind."""
+    pixels = noisy(points, mixed_rig, sigma=5.0)
+    weights = np.ones(pixels.shape[:-1])
+    weights[0], weights[2] = 3, 2
+    order = [0, 0, 0, 1, 2, 2, 3]
+    many = Rig(tuple(replace(mixed_rig.cameras[at], name=str(i)) for i, at in enumerate(order)))
+    expected = dlt(pixels[order], many)
+    two = np.isfinite(pixels[..., 0]).sum(axis=0) >= 2
+    found = dlt(pixels, mixed_rig, weights=weights)
+    assert np.allclose(found[two], expected[two], rtol=0, atol=1e-9 * SCENE)
+    assert np.isnan(found[~two]).all()
+    smaller = dlt(pixels, mixed_rig, weights=weights * 1e-12)
+    assert np.allclose(smaller, found, rtol=0, atol=1e-9 * SCENE, equal_nan=True)
+
+
+def test_equal_weights_change_nothing(rig, points):
+    pixels = noisy(points, rig, sigma=5.0)
+    found = dlt(pixels, rig, weights=np.ones(pixels.shape[:-1]))
+    assert found.tobytes() == dlt(pixels, rig).tobytes()
+
+
+def test_cameras_without_weight_take_no_part(mixed_rig, points):
+    pixels = noisy(points, mixed_rig)
+    weights = np.random.default_rng(0).uniform(0.1, 1, pixels.shape[:-1])
+    weights[1, ::2], weights[3, ::3] = 0, np.nan
+    some = np.where((weights > 0)[..., None], pixels, np.nan)
+    for min_cams in (2, 3):
+        found = dlt(pixels, mixed_rig, min_cams=min_cams, weights=weights)
+        expected = dlt(some, mixed_rig, min_cams=min_cams, weights=weights)
+        assert found.tobytes() == expected.tobytes()
+    assert np.isnan(dlt(pixels, mixed_rig, weights=np.zeros(pixels.shape[:-1]))).all()
+
+
+@pytest.mark.parametrize("sigma", [0.0, 5.0, 300.0])
+def test_repeated_squaring_finds_the_same_points(mixed_rig, points, sigma):
+    pixels = images(points, mixed_rig) + np.random.default_rng(0).normal(0, sigma, (4, *points.shape[:-1], 2))
+    rays = straightened(pixels.reshape(4, -1, 2), mixed_rig)
+    rays = rays[:, np.isfinite(rays).all(axis=(0, 2))]
+    extrinsics = np.stack([camera.extrinsics for camera in mixed_rig.cameras])
+    extrinsics = np.broadcast_to(extrinsics[:, None], (4, rays.shape[1], 3, 4))
+    exact, quick = intersect(rays, extrinsics), intersect(rays, extrinsics, quick=True)
+    far = np.linalg.norm(exact, axis=-1)
+    assert (np.linalg.norm(quick - exact, axis=-1) / np.maximum(far, SCENE)).max() < 1e-9
+    alone = intersect(rays[:, 5:6], extrinsics[:, 5:6], quick=True)
+    assert alone.tobytes() == quick[5:6].tobytes()
 
 
 def test_rays_that_hardly_meet_take_the_decomposition(mixed_rig, monkeypatch):
@@ -206,6 +261,11 @@ def test_shapes_that_do_not_fit_are_refused(mixed_rig, points):
         dlt(pixels[:3], mixed_rig)
     with pytest.raises(DataError, match="at least 2"):
         dlt(pixels, mixed_rig, min_cams=1)
+    with pytest.raises(DataError, match="weights have shape"):
+        dlt(pixels, mixed_rig, weights=np.ones(4))
+    for wrong in (-1.0, np.inf):
+        with pytest.raises(DataError, match="finite and not negative"):
+            dlt(pixels, mixed_rig, weights=np.full(pixels.shape[:-1], wrong))
     with pytest.raises(DataError, match="points have shape"):
         reprojection_errors(points[:-1], pixels, mixed_rig)
     with pytest.raises(DataError, match="scores have shape"):

@@ -12,48 +12,20 @@ picture.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from anipipe.errors import DataError
 from anipipe.numerics.boards.checkers import CheckerFinder
 from anipipe.numerics.boards.corners import refine_quads
-from anipipe.numerics.boards.geometry import Board, Floats
-from anipipe.numerics.boards.markers import (
-    Bools,
-    Flag,
-    Grey,
-    Ints,
-    MarkerFinder,
-    Markers,
-    consistent,
-)
-from anipipe.numerics.boards.squares import AROUND, sides_of, square_corners
-from anipipe.numerics.boards.survey import diagnose
+from anipipe.numerics.boards.geometry import Board
+from anipipe.numerics.boards.markers import Flag, Grey, MarkerFinder
+from anipipe.numerics.boards.reading import Reading, Seen, Sighting, read_board
+from anipipe.numerics.boards.squares import sides_of, square_corners
+from anipipe.numerics.boards.survey import UNDECIDED, diagnose
 
 _SAMPLE = 6  # pictures, up to twice as many, that are kept for a diagnosis
-_FITTING = 0.65  # of the markers in a picture
-_APART = 1.0  # pixels between what two markers say of the corner between them
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """The board in one picture.
-
-    Attributes
-    ----------
-    frame
-        The picture's number.
-    ids
-        (m,) corners of the board, ascending, as in :attr:`Board.points`.
-    corners
-        (m, 2) their pixels.
-    """
-
-    frame: int
-    ids: Ints
-    corners: Floats
 
 
 @dataclass(frozen=True)
@@ -71,9 +43,11 @@ class Detections:
     mirrored
         Whether the board is seen in a mirror or from behind; None where nothing was seen.
     legacy
-        Whether it has the layout of OpenCV before 4.6; None where that makes no difference or was not seen.
+        Whether it has the layout of OpenCV before 4.6; None where that makes no difference or cannot be told
+        from what was seen. If there are sightings all the same, their corners are numbered as in the layout
+        since 4.6, and each has the number before in the legacy one.
     diagnosis
-        Where nothing was seen: what may be wrong. Else empty.
+        Where there are no sightings: what may be wrong. Else empty.
     """
 
     sightings: tuple[Sighting, ...]
@@ -88,15 +62,6 @@ class Detections:
     def count(self) -> int:
         """How many corners were seen in all pictures together."""
         return sum(len(sighting.ids) for sighting in self.sightings)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The markers of one picture, and (m, 4, 2) refined corners: their own, or those of their squares."""
-
-    frame: int
-    markers: Markers
-    corners: Floats
 
 
 def detect_board(
@@ -161,9 +126,11 @@ def detect_board(
             kept.add(grey)
         if progress is not None:
             progress(looked)
-    sightings, is_mirrored, is_legacy = finder.reading()
+    reading = finder.reading()
     diagnosis = ""
-    if not sightings:
+    if reading.undecided and not reading.sightings:
+        diagnosis = UNDECIDED
+    elif not reading.sightings:
         diagnosis = diagnose(
             kept.pictures,
             board,
@@ -171,7 +138,8 @@ def detect_board(
             mirrored=None if mirrored == "auto" else mirrored,
             legacy=None if legacy == "auto" else legacy,
         )
-    return Detections(tuple(sightings), size, looked, unreadable, is_mirrored, is_legacy, diagnosis)
+    is_mirrored = reading.mirrored if reading.agreeing else None
+    return Detections(reading.sightings, size, looked, unreadable, is_mirrored, reading.legacy, diagnosis)
 
 
 class _Checkerboard:
@@ -179,6 +147,7 @@ class _Checkerboard:
 
     def __init__(self, board: Board, mirrored: bool) -> None:
         self._finder = CheckerFinder(board.grid, mirrored=mirrored)
+        self._board = board
         self._mirrored = mirrored
         self._sightings: list[Sighting] = []
 
@@ -188,9 +157,10 @@ class _Checkerboard:
         if corners is not None:
             self._sightings.append(Sighting(frame, np.arange(len(corners)), corners))
 
-    def reading(self) -> tuple[list[Sighting], bool | None, bool | None]:
-        """Sightings, mirrored, and legacy, which checkerboards are not."""
-        return self._sightings, self._mirrored if self._sightings else None, None
+    def reading(self) -> Reading:
+        """Return what they show: every corner or none."""
+        count = sum(len(sighting.ids) for sighting in self._sightings)
+        return Reading((self._board,), self._mirrored, count, 0, 0, tuple(self._sightings))
 
 
 class _MarkerBoard:
@@ -198,10 +168,9 @@ class _MarkerBoard:
 
     def __init__(self, board: Board, mirrored: Flag, legacy: Flag) -> None:
         self._board = board
-        self._layouts = layouts(board, legacy)
-        self._mirrored = (False, True) if mirrored == "auto" else (mirrored,)
+        self._mirrored, self._legacy = mirrored, legacy
         self._finder = MarkerFinder(board.dictionary, len(board.marker_squares), mirrored)
-        self._seen: list[_Seen] = []
+        self._seen: list[Seen] = []
 
     def look(self, frame: int, grey: Grey) -> None:
         """Note what a picture shows."""
@@ -211,97 +180,11 @@ class _MarkerBoard:
         else:
             corners = refine_quads(grey, markers.quads, sides_of(markers.quads) / (self._board.bits + 2))
         if len(markers):
-            self._seen.append(_Seen(frame, markers, corners))
+            self._seen.append(Seen(frame, markers, corners))
 
-    def reading(self) -> tuple[list[Sighting], bool | None, bool | None]:
-        """Sightings, mirrored and legacy of the reading that most markers agree on."""
-        readings = [
-            (*self._read(layout, mirrored), mirrored, layout.legacy)
-            for mirrored in self._mirrored
-            for layout in self._layouts
-        ]
-        # Where the lowest of markers' numbers in each row are all that is seen, both layouts may explain
-        # these: then the better one misses fewer corners that should be there.
-        agreeing, _, sightings, mirrored, legacy = max(
-            readings, key=lambda reading: (reading[0], -reading[1])
-        )
-        matters = self._board.kind == "charuco" and self._board.size[1] % 2 == 0
-        seen = bool(agreeing)
-        return sightings, mirrored if seen else None, legacy if seen and matters else None
-
-    def _read(self, layout: Board, mirrored: bool) -> tuple[int, int, list[Sighting]]:
-        """Count the markers that fit a layout and the corners that they miss, and return what they show."""
-        agreeing, missed, sightings = 0, 0, []
-        for seen in self._seen:
-            fitting = seen.markers.mirrored == mirrored
-            markers, corners = seen.markers.only(fitting), seen.corners[fitting]
-            keep = fits(layout, markers)
-            agreeing += int(keep.sum())
-            ids, places = _numbered(layout, markers.ids[keep], corners[keep])
-            there = np.isfinite(places).all(axis=1)
-            missed += int((~there).sum())
-            if there.any():
-                sightings.append(Sighting(seen.frame, ids[there], places[there]))
-        return agreeing, missed, sightings
-
-
-def layouts(board: Board, legacy: Flag) -> list[Board]:
-    """Return a board in each layout that it may have: one, or the new and the legacy one."""
-    if board.kind != "charuco" or board.size[1] % 2:
-        return [replace(board, legacy=False)]
-    return [replace(board, legacy=kind) for kind in ((False, True) if legacy == "auto" else (legacy,))]
-
-
-def fits(layout: Board, markers: Markers) -> Bools:
-    """Tell which markers agree with others on where the board is, (m,).
-
-    None does where many do not: then it is another board, of which every other row may fit. A board of one
-    marker needs no other.
-    """
-    if len(layout.marker_corners) == 1:
-        return np.asarray(np.arange(len(markers)) == 0)
-    keep = consistent(layout.marker_corners[markers.ids], markers.quads)
-    return keep if keep.sum() >= _FITTING * len(keep) else np.zeros_like(keep)
-
-
-def _numbered(layout: Board, markers: Ints, corners: Floats) -> tuple[Ints, Floats]:
-    """Give corners found at markers their ids on the board.
-
-    Parameters
-    ----------
-    layout
-        The board.
-    markers
-        (m,) numbers of markers.
-    corners
-        (m, 4, 2) pixels, as :class:`_Seen` has them.
-
-    Returns
-    -------
-    (n,) ids of the corners of these markers, ascending, and (n, 2) pixels, NaN where a corner was not found.
-    """
-    if layout.kind == "aruco":
-        ids = (4 * markers[:, None] + np.arange(4)).reshape(-1)
-        known = np.ones(len(ids), dtype=bool)
-    else:
-        place = (layout.marker_squares[markers][:, None] + AROUND - 1).reshape(-1, 2)
-        known = ((place >= 0) & (place < layout.grid)).all(axis=1)
-        ids = place[:, 1] * layout.grid[0] + place[:, 0]
-    return _merged(ids[known], corners.reshape(-1, 2)[known])
-
-
-def _merged(ids: Ints, places: Floats) -> tuple[Ints, Floats]:
-    """Take the mean of what was found twice; NaN where the two differ."""
-    unique, number = np.unique(ids, return_inverse=True)
-    seen = np.isfinite(places).all(axis=1)
-    of, found = number[seen], places[seen]
-    count = np.bincount(of, minlength=len(unique))
-    total = np.stack([np.bincount(of, found[:, k], len(unique)) for k in range(2)], axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / count[:, None]
-    far = np.linalg.norm(found - mean[of], axis=1) > _APART / 2
-    mean[of[far]] = np.nan
-    return unique, mean
+    def reading(self) -> Reading:
+        """Return what they show, read in the way that most markers agree on."""
+        return read_board(self._seen, self._board, mirrored=self._mirrored, legacy=self._legacy)
 
 
 class _Spread:

@@ -116,6 +116,11 @@ class Board:
         return (-self.square, -self.square, self.grid[0] * self.square, self.grid[1] * self.square)
 
     @property
+    def two_layouts(self) -> bool:
+        """Whether ``legacy`` makes a difference: a charuco with an even number of rows."""
+        return self.kind == "charuco" and self.size[1] % 2 == 0
+
+    @property
     def ambiguous(self) -> bool:
         """Whether the board turned by 180 degrees looks the same, so that cameras may disagree on corner 0.
 
@@ -158,7 +163,7 @@ class Board:
     @property
     def dark_parity(self) -> int:
         """Squares whose column and row add up to an even (0) or odd (1) number are dark."""
-        return int(self.kind == "charuco" and self.legacy and self.size[1] % 2 == 0)
+        return int(self.legacy and self.two_layouts)
 
 
 def make_board(

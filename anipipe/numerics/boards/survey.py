@@ -8,6 +8,14 @@ from anipipe.numerics.boards.geometry import DICTIONARIES, Board
 from anipipe.numerics.boards.guess import BoardGuess, guess_board
 from anipipe.numerics.boards.markers import Grey
 
+#: Why there are no corners where a board was seen in part, and only rows that fit both of its layouts.
+UNDECIDED = (
+    "the part of the board that was seen does not tell which of two layouts it has, and so not which corners "
+    "these are: set `calibration.board_legacy = true` if there is a marker in its top left square (printed "
+    "by OpenCV before 4.6, or by calib.io), `calibration.board_legacy = false` if that square is black; or "
+    "record it with two or more rows of markers in the image"
+)
+
 _PARTS = {"charuco": "squares", "aruco": "markers", "checkerboard": "inner corners"}
 
 

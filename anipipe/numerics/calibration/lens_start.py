@@ -1,33 +1,41 @@
 """A first estimate of each camera's lens, by itself, from a spread of its views of the board.
 
 ``cv2.initCameraMatrix2D``, Anipose's start, may return NaN or a hundred times the focal length without a
-word, and ``cv2.calibrateCamera`` without a guess may end in a bad minimum. Here the latter starts from a
-guess, and its result must be plausible.
+word, and ``cv2.calibrateCamera`` believes every corner. Here several focal lengths are tried, each adjusted
+robustly with the poses of the board that follow from it, and the best must be plausible.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anipipe.errors import DataError
-from anipipe.numerics.cameras import Camera, project, undistort
+from anipipe.numerics.calibration.bundle import (
+    Adjusted,
+    Bodies,
+    Freedom,
+    State,
+    adjust,
+    sights_of,
+)
+from anipipe.numerics.calibration.pose_start import board_poses
+from anipipe.numerics.cameras import Camera, undistort
 from anipipe.numerics.lenses import Floats
 
 LENS_VIEWS = 40  # more hardly change a lens, and take time
+TRIED_VIEWS = 12  # for a first look at several focal lengths
+TRIED = (1.0, 0.5, 3.0, 10.0)  # focal lengths over the longer side: 53, 90, 19 and 6 degrees of view
+SCALES = (16.0, 4.0, 1.0)  # px: at first, while the lens is unknown, no corner is wrong for being off
 PLAUSIBLE = (0.3, 5.0)  # focal length over the longer side: 120 to 11 degrees of view
-WORTH = 0.8  # share of the error left, from which on an odd focal length is believed
-TRIMS = 4  # rounds of leaving out corners that cannot be
-FARTHEST = (5.0, 1.0)  # times the median error, and px, beyond which a corner cannot be
-VIEW_CORNERS, VIEWS = 6, 3  # that must be left over
+WORTH = 0.6  # share of the cost left, from which on an odd focal length is believed
+ROUGHLY = 1e-3  # relative decrease of the cost that ends each round
 
 #: Which distortion coefficients each model estimates, ordinary lenses and fisheyes.
-ESTIMATED = {
+ESTIMATED: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "none": ((), ()),
     "k1": ((0,), (0,)),
     "k1k2": ((0, 1), (0, 1)),
@@ -66,65 +74,65 @@ def start_lens(
     """
     image, board = np.asarray(pixels, dtype=np.float64), np.asarray(board_points, dtype=np.float64)
     image = image[spread_views(image, board, size, LENS_VIEWS)]
+    guess = guess_lens(name, size, fisheye)
     models = list(ESTIMATED)[list(ESTIMATED).index(distortion) :: -1]
-    with one_thread():
-        for model in models:
-            found = _plausible_fit(_guess(name, size, fisheye), image, board, model)
-            if found is not None and np.isfinite(undistort(found.image, found.camera)[found.seen]).all():
-                return found.camera
-    return _guess(name, size, fisheye)
+    for model in models:
+        found = _plausible_fit(guess, image, board, ESTIMATED[model][fisheye])
+        if found is not None and _reaches(found, image):
+            return found
+    return guess
 
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """A lens, the corners that it was fitted to, and how far off they are."""
-
-    camera: Camera
-    image: Floats
-    off: Floats
-
-    @property
-    def seen(self) -> NDArray[np.bool_]:
-        return np.isfinite(self.image[..., 0])
-
-    @property
-    def error(self) -> float:
-        return float(np.sqrt(np.nanmean(self.off**2)))
-
-
-def _guess(name: str, size: tuple[int, int], fisheye: bool) -> Camera:
+def guess_lens(name: str, size: tuple[int, int], fisheye: bool) -> Camera:
     """Return a camera that sees about 53 degrees, without distortion."""
     focal = float(max(size))
     matrix = np.array([[focal, 0, (size[0] - 1) / 2], [0, focal, (size[1] - 1) / 2], [0, 0, 1]])
     return Camera(name, size, matrix, np.zeros(4 if fisheye else 5), np.zeros(3), np.zeros(3), fisheye)
 
 
-def _plausible_fit(guess: Camera, image: Floats, board: Floats, model: str) -> _Fit | None:
+def _plausible_fit(guess: Camera, image: Floats, board: Floats, bends: tuple[int, ...]) -> Camera | None:
     """Fit the lens; an odd focal length must explain the views far better than the guess does."""
-    found = _trimmed_fit(guess, image, board, model)
-    if found is None or PLAUSIBLE[0] <= found.camera.matrix[0, 0] / guess.matrix[0, 0] <= PLAUSIBLE[1]:
-        return found
-    if guess.fisheye:
-        return None  # OpenCV cannot hold the focal length of a fisheye, so there is nothing to compare with
-    held = _trimmed_fit(guess, image, board, model, fix_focal=True)
-    return found if held is None or found.error < WORTH * held.error else held
+    few = image[spread_views(image, board, guess.size or (1, 1), TRIED_VIEWS)]
+    tried = [_fit(_longer(guess, factor), few, board, bends) for factor in TRIED]
+    best = min((fit for fit in tried if fit is not None), key=lambda fit: fit.cost, default=None)
+    if best is None:
+        return None
+    found = _fit(best.state.cameras[0], image, board, bends)
+    if found is None or _plausible(found.state.cameras[0], guess):
+        return None if found is None else found.state.cameras[0]
+    held = _fit(guess, image, board, bends, focal=False)
+    return (found if held is None or found.cost < WORTH * held.cost else held).state.cameras[0]
 
 
-def _trimmed_fit(
-    guess: Camera, image: Floats, board: Floats, model: str, *, fix_focal: bool = False
-) -> _Fit | None:
-    """Fit the lens, leave out corners that were mistaken, and fit again: OpenCV believes every corner."""
-    found = _fit(guess, image, board, model, fix_focal)
-    for _ in range(TRIMS):
-        if found is None:
-            break
-        wrong = found.off > max(FARTHEST[0] * float(np.nanmedian(found.off)), FARTHEST[1])
-        image = np.where(wrong[..., None], np.nan, found.image)
-        image = image[np.isfinite(image[..., 0]).sum(axis=1) >= VIEW_CORNERS]
-        if not wrong.any() or len(image) < VIEWS:
-            break
-        found = _fit(guess, image, board, model, fix_focal) or found
+def _plausible(camera: Camera, guess: Camera) -> bool:
+    return bool(PLAUSIBLE[0] <= camera.matrix[0, 0] / guess.matrix[0, 0] <= PLAUSIBLE[1])
+
+
+def _longer(camera: Camera, factor: float) -> Camera:
+    return replace(camera, matrix=camera.matrix * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]]))
+
+
+def _fit(
+    guess: Camera, image: Floats, board: Floats, bends: tuple[int, ...], *, focal: bool = True
+) -> Adjusted | None:
+    """Adjust a lens and the board's poses that follow from it; None where there are no poses."""
+    poses, _ = board_poses(image, board, guess)
+    there = np.isfinite(poses[:, 0, 0])
+    if not there.any():
+        return None
+    state = State((guess,), (Bodies(poses[there, :3, 3], poses[there, :3, :3]),))
+    sights = [[sights_of(image[there], board)]]
+    freedoms = (Freedom(placed=False, focal=focal, bends=bends),)
+    for scale in SCALES:
+        found = adjust(state, sights, freedoms, scale=scale, settled=ROUGHLY)
+        state = found.state
     return found
+
+
+def _reaches(camera: Camera, image: Floats) -> bool:
+    """Say whether the lens has a ray for (nearly) every corner, so that it does not fold where they are."""
+    seen = image[np.isfinite(image[..., 0])]
+    return bool(np.isfinite(undistort(seen, camera)[:, 0]).mean() > 0.99)
 
 
 @contextmanager
@@ -138,65 +146,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def _fit(guess: Camera, image: Floats, board: Floats, model: str, fix_focal: bool) -> _Fit | None:
-    """Let OpenCV refine a guess; None where it fails."""
-    import cv2
-
-    seen = np.isfinite(image[..., 0])
-    # (1, n, 2 or 3) of double precision: all that the fisheye functions take
-    objects = [board[some][None].astype(np.float64 if guess.fisheye else np.float32) for some in seen]
-    points = [
-        view[some][None].astype(np.float64 if guess.fisheye else np.float32)
-        for view, some in zip(image, seen, strict=True)
-    ]
-    run: Any = cv2.fisheye.calibrate if guess.fisheye else cv2.calibrateCamera
-    flags = _fisheye_flags(model) if guess.fisheye else _flags(model)
-    flags |= cv2.CALIB_FIX_FOCAL_LENGTH if fix_focal else 0
-    straight = np.zeros((len(guess.distortions), 1))
-    try:
-        _, matrix, bends, turns, shifts = run(
-            objects, points, guess.size, guess.matrix.copy(), straight, flags=flags
-        )
-    except cv2.error:
-        return None
-    even = guess.matrix.copy()
-    even[0, 0] = even[1, 1] = 0.5 * (matrix[0, 0] + matrix[1, 1])
-    try:
-        # refuses what is not finite, and focal lengths below 0
-        bends = np.asarray(bends, dtype=np.float64).ravel()[: len(guess.distortions)]
-        camera = replace(guess, matrix=even, distortions=bends)
-        posed = [
-            replace(camera, rotation=np.ravel(turn), translation=np.ravel(shift))
-            for turn, shift in zip(turns, shifts, strict=True)
-        ]
-    except DataError:
-        return None
-    off = np.stack([project(board, at) - view for at, view in zip(posed, image, strict=True)])
-    return _Fit(camera, image, np.linalg.norm(off, axis=-1))
-
-
-def _flags(model: str) -> int:
-    import cv2
-
-    flags = cv2.CALIB_USE_INTRINSIC_GUESS | cv2.CALIB_FIX_ASPECT_RATIO | cv2.CALIB_FIX_PRINCIPAL_POINT
-    estimated = ESTIMATED[model][0]
-    for order, flag in ((0, cv2.CALIB_FIX_K1), (1, cv2.CALIB_FIX_K2), (4, cv2.CALIB_FIX_K3)):
-        flags |= 0 if order in estimated else flag
-    return int(flags | (0 if model == "full" else cv2.CALIB_ZERO_TANGENT_DIST))
-
-
-def _fisheye_flags(model: str) -> int:
-    import cv2
-
-    # OpenCV 5 moved the flags of its fisheye module, with other values
-    there: Any = cv2.fisheye if hasattr(cv2.fisheye, "CALIB_FIX_SKEW") else cv2
-    flags = there.CALIB_USE_INTRINSIC_GUESS | there.CALIB_FIX_SKEW | there.CALIB_RECOMPUTE_EXTRINSIC
-    flags |= there.CALIB_FIX_PRINCIPAL_POINT
-    for order in range(4):
-        flags |= 0 if order in ESTIMATED[model][1] else getattr(there, f"CALIB_FIX_K{order + 1}")
-    return int(flags)
 
 
 def spread_views(

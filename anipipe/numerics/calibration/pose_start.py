@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anipipe.errors import DataError
-from anipipe.numerics.calibration.lens_start import FARTHEST, TRIMS
 from anipipe.numerics.cameras import Camera, project, rodrigues, undistort
 from anipipe.numerics.lenses import Floats
 
+TRIMS = 4  # rounds of leaving out corners that cannot be
+FARTHEST = (5.0, 1.0)  # times the median error, and px, beyond which a corner cannot be
 VOTERS = 200  # shared instants that a transform is chosen from
 OUTVOTED = 10.0  # degrees off the chosen rotation
 
@@ -39,7 +40,7 @@ def board_poses(
     Returns
     -------
     board_to_camera, (views, 4, 4), NaN where there is none; and (views, corners), whether a corner was seen
-    and lies where its view's pose has it (within :data:`~anipipe.numerics.calibration.lens_start.FARTHEST`).
+    and lies where its view's pose has it (within :data:`FARTHEST`).
     """
     image, board = np.asarray(pixels, dtype=np.float64), np.asarray(board_points, dtype=np.float64)
     rays = undistort(image, camera)

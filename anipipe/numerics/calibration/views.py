@@ -9,52 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anipipe.errors import DataError
+from anipipe.numerics.calibration.detections import Detections, common_layout, numbered
 from anipipe.numerics.lenses import Floats
 
 POSE_CORNERS = 8  # of a board that has enough of them; fewer leave its tilt to chance
 SPREAD = 1e-6  # variance across a row of corners, relative to that along it, from which on it is no line
-
-
-class Detections(Protocol):
-    """What one recording showed of the board: arrays of one row per corner that was seen."""
-
-    @property
-    def camera(self) -> str:
-        """Name of the camera."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the images, px."""
-
-    @property
-    def frames(self) -> int:
-        """How many frames were looked at."""
-
-    @property
-    def trials(self) -> NDArray[Any]:
-        """(m,) name of the recording without the camera."""
-
-    @property
-    def numbers(self) -> NDArray[np.int64]:
-        """(m,) frame in the recording."""
-
-    @property
-    def corners(self) -> NDArray[np.int64]:
-        """(m,) corner on the board."""
-
-    @property
-    def points(self) -> Floats:
-        """(m, 2) px."""
-
-    @property
-    def remark(self) -> str:
-        """What may be the reason if nothing was seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,20 +76,21 @@ def pair_views(detections: Iterable[Detections], corners: int) -> BoardViews:
     Raises
     ------
     DataError
-        A camera's recordings differ in size, a corner that the board has not, or two recordings of a camera
-        that show the same instant.
+        A camera's recordings differ in size, a corner that the board has not, two recordings of a camera that
+        show the same instant, or cameras that read the board in different layouts.
     """
     by_camera: dict[str, list[Detections]] = {}
     for found in detections:
         by_camera.setdefault(found.camera, []).append(found)
     cameras = tuple(sorted(by_camera, key=_natural))
+    legacy = common_layout([part for camera in cameras for part in by_camera[camera]])
     keys = {key for parts in by_camera.values() for part in parts for key in _keys(part)}
     instants = tuple(sorted(keys, key=lambda key: (_natural(key[0]), key[1])))
     column = {key: index for index, key in enumerate(instants)}
     pixels = np.full((len(cameras), len(instants), corners, 2), np.nan)
     for index, camera in enumerate(cameras):
         for part in by_camera[camera]:
-            _place(part, column, pixels[index])
+            _place(part, numbered(part, legacy), column, pixels[index])
     return BoardViews(
         cameras,
         tuple(_one_size(camera, by_camera[camera]) for camera in cameras),
@@ -146,11 +111,12 @@ def _keys(part: Detections) -> list[tuple[str, int]]:
     return list(zip(map(str, part.trials.tolist()), map(int, part.numbers.tolist()), strict=True))
 
 
-def _place(part: Detections, column: Mapping[tuple[str, int], int], pixels: Floats) -> None:
+def _place(
+    part: Detections, corners: NDArray[np.int64], column: Mapping[tuple[str, int], int], pixels: Floats
+) -> None:
     """Write one recording's corners into its camera's (instants, corners, 2)."""
-    if not len(part.corners):
+    if not len(corners):
         return
-    corners = np.asarray(part.corners)
     if corners.max() >= pixels.shape[1]:
         raise DataError(
             f"camera {part.camera}: corner {corners.max()} was detected, but the board has {pixels.shape[1]} "
