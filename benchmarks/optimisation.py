@@ -62,9 +62,9 @@ def run() -> None:
                 ]
             )
     show(
-        f"optimisation: a skeleton of 12 connected joints before 3 cameras; {NOISE} px of noise, {LOST:.0%} of "
-        f"pixels lost,\n{WRONG:.1%} wrong by 60 px; one process each, its peak memory in MiB; mean distance from "
-        "the truth, mm",
+        f"optimisation: a skeleton of 12 connected joints before 3 cameras; {NOISE} px of noise, {LOST:.0%}\n"
+        f"of pixels lost, {WRONG:.1%} wrong by 60 px; one process each, its peak memory in MiB; mean\n"
+        "distance from the truth, mm",
         ["frames", "n_deriv", "s", "ms/frame", "MiB", "steps", "converged", "triangulated", "optimised"],
         rows,
     )
@@ -98,8 +98,8 @@ def _show_real(folder: Path) -> None:
     (other, other_cost, _), other_peak = _apart("theirs", str(folder))
     show(
         f"optimisation: fly-3cam, 500 frames, 12 joints, from the same start; median of {REPEATS} "
-        f"(aniposelib: {PEER_REPEATS}) once\ncompiled; cost by aniposelib's objective; peak memory of a process "
-        "each, imports of aniposelib included",
+        f"(aniposelib: {PEER_REPEATS}) once\ncompiled; cost by aniposelib's objective; peak memory of a "
+        "process each, imports of aniposelib included",
         ["", "s", "ratio", "cost", "steps", "MiB"],
         [
             ["anipipe", f"{mine:.3f}", f"{other / mine:.1f}", f"{my_cost:.2f}", str(steps), f"{my_peak:.0f}"],

@@ -18,10 +18,7 @@ from anipipe.suggest import no_joint
 _NO_NETWORKS = "this version runs no networks; 2D poses come from predictions/, or as they are from pose-2d/"
 #: Keys and sections whose stages this version lacks, and what that means where they are set.
 NOT_YET = {
-    "triangulation.optim": "this version does not optimise; each point is triangulated by itself",
-    "triangulation.ransac": "this version uses all cameras that see a point",
-    "triangulation.weights": "this version gives all 2D points the same weight",
-    "triangulation.engine": "this version has none but its own",
+    "triangulation.weights": "this version has no error model yet; all 2D points count alike",
     "model_type": _NO_NETWORKS,
     "model_folder": _NO_NETWORKS,
     "network": _NO_NETWORKS,
@@ -32,7 +29,7 @@ MADE_OTHERWISE = {
     "pose-3d": ("triangulation.optim", "triangulation.ransac", "triangulation.weights"),
 }
 #: Values that are not the default and still ask for nothing that is lacking.
-_HARMLESS = {"model_type": ("import",)}
+_HARMLESS = {"model_type": ("import",), "triangulation.weights": ("score",)}
 
 
 @dataclass

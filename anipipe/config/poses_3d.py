@@ -168,12 +168,28 @@ class TriangulationSettings(Section):
     )
     engine: Literal["anipipe", "aniposelib"] = key("anipipe", "Which program triangulates")
     ransac: bool = key(False, "Try subsets of cameras, so that one wrong camera does not spoil a point")
+    ransac_rule: Literal["agreement", "smallest-error"] = key(
+        "agreement",
+        "ransac: take the most cameras that agree within ransac_threshold, or, as Anipose, those of the "
+        "smallest error, however few",
+    )
+    ransac_threshold: float = key(
+        10.0,
+        "ransac: cameras agree on a point that is projected this near to where they see it; about three "
+        "times what 2D points are usually off by",
+        unit="px",
+        gt=0,
+    )
+    hypotheses: int = key(1, "ransac: how many candidates of each 2D point take part", ge=1)
+    refine: bool = key(
+        False, "Move each point to where its reprojection error is smallest, after the linear triangulation"
+    )
     optim: bool = key(False, "Refine poses over all frames: smooth motion, constant lengths")
     score_threshold: float = key(0.8, "2D points with a lower score take no part", ge=0)
     min_cams: int = key(2, "How many cameras must see a point", ge=2)
     use_filled: bool = key(False, "2D points that a filter filled in take part too")
     weights: Literal["score", "error-model"] | None = key(
-        None, "Weight of each 2D point; left out: all the same", example="score"
+        None, "Weight of each 2D point's squared error; left out: all the same", example="score"
     )
     reproj_error_threshold: float = key(
         5.0, "optim: reprojection errors beyond this count less and less", unit="px", gt=0
@@ -184,8 +200,11 @@ class TriangulationSettings(Section):
     n_deriv_smooth: int = key(3, "optim: derivative of position that is kept small", ge=1)
     constraints: Pairs = key((), "optim: pairs of joints whose distance stays the same")
     constraints_weak: Pairs = key((), "optim: pairs of joints whose distance stays nearly the same")
-    optim_chunking: bool = key(False, "optim: work through long recordings in chunks, to save memory")
-    optim_chunking_size: int = key(1000, "optim: length of a chunk", unit="frames", ge=1)
+    optim_chunking: bool = key(
+        False,
+        "Anipose's: not needed here, recordings of any length are optimised as a whole",
+    )
+    optim_chunking_size: int = key(1000, "Anipose's: not needed here", unit="frames", ge=1)
     axes: Axes | None = key(
         None,
         "Two axes of 3D space, each along the line between two joints; needs reference_point",

@@ -47,9 +47,9 @@ class Job:
     forced: bool = False
 
     def has_option(self, key: str) -> bool:
-        """Say whether a setting is among its options, or in one that is a table."""
+        """Say whether a setting is among its options, or in one that is a table, and is not empty there."""
         parts = key.split(".")
-        return any(f"option:{'.'.join(parts[:end])}" in self.fixed for end in range(1, len(parts) + 1))
+        return any(self.fixed.get(f"option:{'.'.join(parts[:end])}") for end in range(1, len(parts) + 1))
 
     @property
     def label(self) -> str:

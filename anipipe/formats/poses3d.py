@@ -1,12 +1,14 @@
 """3D poses of one trial: ``pose-3d/TRIAL.csv``, as Anipose writes it.
 
 Per joint ``J_x, J_y, J_z, J_error, J_ncams, J_score``; then ``M_00`` to ``M_22`` (row by row) and
-``center_0`` to ``center_2``, the same in each row; then ``fnum``, counting from 0.
+``center_0`` to ``center_2``, the same in each row; then ``fnum``, counting from 0. Where it is known, anipipe
+adds ``J_filled`` (1 where no camera saw the joint, and its place follows from its neighbours in time alone)
+and ``J_excluded`` (names of the cameras that saw it elsewhere and were left out, separated by spaces).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ JOINT_COLUMNS = ("x", "y", "z", "error", "ncams", "score")
 ROTATION_COLUMNS = tuple(f"M_{row}{column}" for row in range(3) for column in range(3))
 CENTER_COLUMNS = tuple(f"center_{axis}" for axis in range(3))
 FRAME_COLUMN = "fnum"
+FILLED, EXCLUDED = "filled", "excluded"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,11 @@ class Pose3D:
         (3, 3), the calibration's axes to the user's.
     center
         (3,), the origin, in the user's axes.
+    filled
+        (frames, joints): no camera saw the joint, its place rests on other frames alone; None if not told.
+    excluded
+        (frames, joints), by camera: it saw the joint, but elsewhere than the others did, and was left out.
+        None if not told; not read back from files.
 
     Raises
     ------
@@ -62,6 +70,8 @@ class Pose3D:
     score: NDArray[np.float64]
     rotation: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
     center: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    filled: NDArray[np.bool_] | None = None
+    excluded: Mapping[str, NDArray[np.bool_]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "joints", tuple(self.joints))
@@ -76,6 +86,9 @@ class Pose3D:
         for name, shape in (expected | {"rotation": (3, 3), "center": (3,)}).items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+        for flags in (*([] if self.filled is None else [self.filled]), *(self.excluded or {}).values()):
+            if flags.shape != self.points.shape[:2]:
+                raise ValueError(f"flags have shape {flags.shape}, expected {self.points.shape[:2]}")
         if len(set(self.joints)) < count:
             raise ValueError(f"a joint is named twice: {', '.join(self.joints)}")
 
@@ -107,9 +120,25 @@ def write_pose_3d(pose: Pose3D, path: Path) -> None:
         ",".join("" if np.isnan(value) else repr(value) for value in constant),
         np.arange(frames),
     ]
+    names = pose_3d_columns(pose.joints)
+    for index, joint in enumerate(pose.joints):
+        if pose.filled is not None:
+            names.append(f"{joint}_{FILLED}")
+            columns.append(pose.filled[:, index].astype(np.int64))
+        if pose.excluded is not None:
+            names.append(f"{joint}_{EXCLUDED}")
+            columns.append(_listed({camera: flags[:, index] for camera, flags in pose.excluded.items()}))
     with path.open("wb") as file:
-        file.write((quoted(pose_3d_columns(pose.joints)) + "\n").encode())
+        file.write((quoted(names) + "\n").encode())
         write_lines(file, columns)
+
+
+def _listed(flags: Mapping[str, NDArray[np.bool_]]) -> NDArray[Any]:
+    """Return the names of the flagged cameras in each frame, separated by spaces."""
+    out = np.full(len(next(iter(flags.values()))), "", dtype=object)
+    for camera, flagged in flags.items():
+        out[flagged] = [f"{text} {camera}".lstrip() for text in out[flagged]]
+    return out
 
 
 def read_pose_3d(path: Path) -> Pose3D:
@@ -142,7 +171,8 @@ def read_pose_3d(path: Path) -> Pose3D:
             else "JOINT_x, JOINT_y, ..."
         )
         raise DataError(f"{path}: lacks the columns {shown} of a table of 3D poses. Triangulate again.")
-    values = read(wanted)
+    marked = all(f"{joint}_{FILLED}" in names for joint in joints)
+    values = read([*wanted, *(f"{joint}_{FILLED}" for joint in joints if marked)])
     rows = source_rows(frame_numbers(values[FRAME_COLUMN], path), path)
     stacked = np.stack([values[name] for name in wanted[: 6 * len(joints)]], axis=-1)
     cells = by_frame(stacked.reshape(-1, len(joints), 6), rows, np.nan)
@@ -154,7 +184,14 @@ def read_pose_3d(path: Path) -> Pose3D:
         cells[..., 5],
         _constant(path, [values[name] for name in ROTATION_COLUMNS], np.eye(3)),
         _constant(path, [values[name] for name in CENTER_COLUMNS], np.zeros(3)),
+        _flags(values, joints, rows) if marked else None,
     )
+
+
+def _flags(values: Mapping[str, NDArray[np.float64]], joints: Sequence[str], rows: Any) -> NDArray[np.bool_]:
+    """Return (frames, joints): the point was filled in; frames without a row are not."""
+    stacked = np.stack([values[f"{joint}_{FILLED}"] for joint in joints], axis=-1)
+    return np.asarray(by_frame(stacked[..., None], rows, 0.0)[..., 0] > 0)
 
 
 def _joints(names: Iterable[str]) -> tuple[str, ...]:

@@ -87,9 +87,9 @@ def calibrate(
 ) -> tuple[Rig, dict[str, Any], str]:
     """Calibrate the cameras with what was seen of the board; report.html shows how good the result is.
 
-    It also says what to film again. Cameras are put together by the names of their recordings and by frame: what
-    the board was at one instant has to be called alike but for the camera (board_A.mp4, board_B.mp4) and start
-    at one time. A calibration.toml that anipipe did not make is used as it is, and never replaced.
+    It also says what to film again. Cameras are put together by the names of their recordings and by frame:
+    what the board was at one instant has to be called alike but for the camera (board_A.mp4, board_B.mp4) and
+    start at one time. A calibration.toml that anipipe did not make is used as it is, and never replaced.
     """
     if options.init is not None and init is None:
         raise DataError(f"calibration.calibration_init = {options.init!r}: there is no such file")

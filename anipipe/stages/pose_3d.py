@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,27 @@ from anipipe.formats.poses3d import Pose3D
 from anipipe.formats.video import Video
 from anipipe.numerics.alignment import standardise
 from anipipe.numerics.cameras import Camera, Rig
-from anipipe.numerics.triangulation import dlt, quality
+from anipipe.numerics.reconstruction import InTime, Method, Reconstruction, Search, reconstruct
+from anipipe.numerics.subsets import Rule
 from anipipe.stages.options import SettingsOptions, setting
+from anipipe.suggest import no_joint
 
 Floats = NDArray[np.float64]
+
+
+#: Options that matter only where another one is set.
+_ONLY_WITH = {
+    "triangulation.ransac": ("ransac_rule", "ransac_threshold", "hypotheses"),
+    "triangulation.optim": (
+        "constraints",
+        "constraints_weak",
+        "scale_smooth",
+        "scale_length",
+        "scale_length_weak",
+        "n_deriv_smooth",
+        "reproj_error_threshold",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -31,19 +49,68 @@ class TriangulationOptions(SettingsOptions):
     """What triangulation sees of the configuration."""
 
     cam_regex: str | None = setting("triangulation.cam_regex")
+    engine: str = setting("triangulation.engine")
     score_threshold: float = setting("triangulation.score_threshold")
     min_cams: int = setting("triangulation.min_cams")
     use_filled: bool = setting("triangulation.use_filled")
+    weights: str | None = setting("triangulation.weights")
+    ransac: bool = setting("triangulation.ransac")
+    ransac_rule: Rule = setting("triangulation.ransac_rule")
+    ransac_threshold: float = setting("triangulation.ransac_threshold")
+    hypotheses: int = setting("triangulation.hypotheses")
+    refine: bool = setting("triangulation.refine")
+    optim: bool = setting("triangulation.optim")
+    constraints: tuple[tuple[str, str], ...] = setting("triangulation.constraints")
+    constraints_weak: tuple[tuple[str, str], ...] = setting("triangulation.constraints_weak")
+    scale_smooth: float = setting("triangulation.scale_smooth")
+    scale_length: float = setting("triangulation.scale_length")
+    scale_length_weak: float = setting("triangulation.scale_length_weak")
+    n_deriv_smooth: int = setting("triangulation.n_deriv_smooth")
+    reproj_error_threshold: float = setting("triangulation.reproj_error_threshold")
     axes: list[list[str]] | None = setting("triangulation.axes")
     reference_point: str | None = setting("triangulation.reference_point")
     offsets: dict[str, list[float]] = setting("cameras.*.offset")
     frame_offsets: dict[str, int] = setting("cameras.*.frame_offset")
 
+    def facts(self) -> dict[str, Any]:
+        """Return every key with its value, or its default where it has no effect."""
+        facts, defaults = super().facts(), self.introduced()
+        for switch, names in _ONLY_WITH.items():
+            if not facts[switch]:
+                facts |= {key: defaults[key] for key in (f"triangulation.{name}" for name in names)}
+        return facts
+
+    def method(self, joints: Sequence[str]) -> Method:
+        """Return how pixels of these joints become points."""
+        return Method(
+            min_cams=self.min_cams,
+            search=Search(self.ransac_rule, self.ransac_threshold) if self.ransac else None,
+            refined=self.refine,
+            in_time=self._in_time(joints) if self.optim else None,
+            engine=self.engine,
+        )
+
+    def _in_time(self, joints: Sequence[str]) -> InTime:
+        return InTime(
+            _indices(self.constraints, joints),
+            _indices(self.constraints_weak, joints),
+            scale_smooth=self.scale_smooth,
+            scale_length=self.scale_length,
+            scale_length_weak=self.scale_length_weak,
+            n_deriv_smooth=self.n_deriv_smooth,
+            reproj_error_threshold=self.reproj_error_threshold,
+        )
+
 
 def triangulate(
     views: Iterable[Pose2D], rig: Rig, videos: Iterable[Video] = (), *, options: TriangulationOptions
 ) -> Pose3D:
-    """Triangulate the 2D poses of each trial from all cameras that see a joint."""
+    """Triangulate the 2D poses of each trial from all cameras that see a joint.
+
+    With triangulation.ransac, cameras that contradict the others are left out, joint by joint and frame by
+    frame; with triangulation.optim, points are moved so that they fit the pixels, move smoothly and keep the
+    lengths of limbs.
+    """
     views = sorted(_with_sizes(views, videos), key=lambda view: view.camera)
     cameras = rig.subset([view.camera for view in views])
     _check_views(views, rig)
@@ -51,13 +118,64 @@ def triangulate(
         check_size(view, camera, options.offsets.get(view.camera))
     joints = merge_joints(views)
     pixels, scores = stack(views, joints, options)
-    points = dlt(pixels, cameras, min_cams=options.min_cams)
-    _say_what_is_lost(points, joints, options)
-    error, ncams, score = quality(points, pixels, scores, cameras)
-    rotation, center = np.eye(3), np.zeros(3)
+    # a score is a share of certainty: what is twice as likely wrong counts half as much
+    weights = np.clip(scores, 0, None) if options.weights == "score" and _weighable(options) else None
+    found = reconstruct(pixels, scores, cameras, options.method(joints), weights)
+    _say_what_is_lost(found.points, joints, options)
+    _say_how(found, cameras.names, pixels, options)
+    points, rotation, center = found.points, np.eye(3), np.zeros(3)
     if options.axes and options.reference_point:
         points, rotation, center = standardise(points, joints, options.axes, options.reference_point)
-    return Pose3D(joints, points, error, ncams, score, rotation, center)
+    excluded = None if found.excluded is None else dict(zip(cameras.names, found.excluded, strict=True))
+    return Pose3D(
+        joints,
+        points,
+        found.error,
+        found.ncams,
+        found.score,
+        rotation,
+        center,
+        filled=found.filled,
+        excluded=excluded,
+    )
+
+
+def _indices(pairs: Iterable[tuple[str, str]], joints: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Return the places of pairs of joints among all."""
+    found = list(pairs)
+    lacking = next((joint for pair in found for joint in pair if joint not in joints), None)
+    if lacking is not None:
+        raise DataError(f"triangulation.constraints: {no_joint(lacking, joints)}")
+    return tuple((joints.index(one), joints.index(two)) for one, two in found)
+
+
+def _weighable(options: TriangulationOptions) -> bool:
+    if options.engine == "anipipe":
+        return True
+    _say("triangulation.weights has no effect: aniposelib counts all 2D points alike")
+    return False
+
+
+def _say_how(
+    found: Reconstruction, cameras: Sequence[str], pixels: Floats, options: TriangulationOptions
+) -> None:
+    if found.remark:
+        _say(f"triangulation.optim: nothing was optimised: {found.remark}")
+    if found.filled is not None and found.filled.any():
+        _say(
+            f"{100 * found.filled.mean():.2g} % of the points were seen by no camera and follow from their "
+            "neighbours in time (columns JOINT_filled)"
+        )
+    if found.excluded is not None and found.excluded.any():
+        seen = np.isfinite(pixels[..., 0, 0]).sum(axis=(1, 2))
+        shares = found.excluded.sum(axis=(1, 2)) / np.maximum(seen, 1)
+        told = ", ".join(
+            f"{100 * share:.2g} % of {name}" for name, share in zip(cameras, shares, strict=True)
+        )
+        _say(
+            f"triangulation.ransac left out {told} (columns JOINT_excluded; cameras agree within "
+            f"triangulation.ransac_threshold = {options.ransac_threshold:g} px)"
+        )
 
 
 def _with_sizes(views: Iterable[Pose2D], videos: Iterable[Video]) -> Iterator[Pose2D]:
@@ -88,28 +206,30 @@ def stack(
 
     Returns
     -------
-    pixels : (cameras, frames, joints, 2) array
-        First hypothesis, with the crop offset added; NaN where the score is below the threshold, where
-        the point was filled in by a filter (with ``use_filled`` those are in whatever their score), and
-        where a camera has no such frame or joint.
-    scores : (cameras, frames, joints) array
+    pixels : (cameras, frames, joints, hypotheses, 2) array
+        With the crop offset added; NaN where the score is below the threshold, where the point was filled in
+        by a filter (with ``use_filled`` those are in whatever their score), and where a camera has no such
+        frame, joint or hypothesis. One hypothesis, unless ``ransac`` chooses among several.
+    scores : (cameras, frames, joints, hypotheses) array
     """
     rows, frames = common_frames(views, options.frame_offsets)
     if len({len(view.points) for view in views}) > 1:
         lengths = ", ".join(f"{view.camera} {len(view.points)}" for view in views)
         _say(f"the cameras are of different length ({lengths} frames): rows go on to the last")
-    pixels = np.full((len(views), frames, len(joints), 2), np.nan)
-    scores = np.full((len(views), frames, len(joints)), np.nan)
+    most = min(options.hypotheses if options.ransac else 1, max(view.points.shape[2] for view in views))
+    pixels = np.full((len(views), frames, len(joints), most, 2), np.nan)
+    scores = np.full((len(views), frames, len(joints), most), np.nan)
     for index, (view, (own, common)) in enumerate(zip(views, rows, strict=True)):
-        points = view.points[own, :, 0] + np.asarray(options.offsets.get(view.camera, (0.0, 0.0)))
-        score = view.scores[own, :, 0]
+        points = view.points[own, :, :most] + np.asarray(options.offsets.get(view.camera, (0.0, 0.0)))
+        score = view.scores[own, :, :most]
         usable = score >= options.score_threshold
         if view.filled is not None:
-            filled = view.filled[own]
+            filled = view.filled[own][..., None]
             usable = usable | filled if options.use_filled else usable & ~filled
         where = [joints.index(joint) for joint in view.joints]
-        pixels[index, common, where] = np.where(usable[..., None], points, np.nan).swapaxes(0, 1)
-        scores[index, common, where] = score.swapaxes(0, 1)
+        count = score.shape[2]
+        pixels[index, common, where, :count] = np.where(usable[..., None], points, np.nan).swapaxes(0, 1)
+        scores[index, common, where, :count] = score.swapaxes(0, 1)
     return pixels, scores
 
 

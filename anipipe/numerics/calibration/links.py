@@ -36,8 +36,8 @@ def check_links(views: BoardViews, board_points: ArrayLike) -> None:
     first, second = np.unravel_index(int(across.argmax()), across.shape)
     names = " | ".join(", ".join(views.cameras[index] for index in group) for group in apart)
     raise DataError(
-        f"these groups of cameras share too little of the board to be put together: {names}. The most that two "
-        f"of them saw at one time are {across.max()} corners, by cameras {views.cameras[first]} and "
+        f"these groups of cameras share too little of the board to be put together: {names}. The most that "
+        f"two of them saw at one time are {across.max()} corners, by cameras {views.cameras[first]} and "
         f"{views.cameras[second]}; {WEAK_LINK} are the least, {GOOD_LINK} or more make a good calibration. "
         "Record the board for longer where both see it, in several positions."
     )

@@ -34,6 +34,11 @@ class Term:
     excess: float
     held: Camera
 
+    @property
+    def rank(self) -> float:
+        """The power of the radius by which it grows; the focal length comes before all."""
+        return np.inf if self.order is None else _power(self.order, self.held.fisheye)
+
     def reset(self, camera: Camera) -> Camera:
         """Return the camera with the term as it is to stay."""
         if self.order is None:
@@ -53,13 +58,13 @@ class Term:
         camera = self.held
         if self.order is None:
             return (
-                f"camera {camera.name}: the recordings do not determine the focal length, which is taken to be "
-                f"{camera.matrix[0, 0]:.0f} px; film the board tilted, near to the camera and far from it"
+                f"camera {camera.name}: the recordings do not determine the focal length, which is taken to "
+                f"be {camera.matrix[0, 0]:.0f} px; film the board tilted, near to the camera and far from it"
             )
         return (
-            f"camera {camera.name}: the recordings do not determine {BENDS[camera.fisheye][self.order]} of the "
-            f"lens, which is left at {camera.distortions[self.order]:g}; film the board up to the borders of "
-            "the picture"
+            f"camera {camera.name}: the recordings do not determine {BENDS[camera.fisheye][self.order]} of "
+            f"the lens, which is left at {camera.distortions[self.order]:g}; film the board up to the borders "
+            "of the picture"
         )
 
 
@@ -87,9 +92,9 @@ def undetermined(
 
     Returns
     -------
-    By the index of the camera, the least certain term: a focal length known to less than 2 %
-    (:data:`FOCAL`), a coefficient whose standard deviation moves the outermost corners by more than half a pixel
-    (:data:`SHIFT`). Empty if all is determined.
+    By the index of the camera, the term to fix first of those that are not: a focal length known to less
+    than 2 % (:data:`FOCAL`), a coefficient whose standard deviation moves the outermost corners by more than
+    half a pixel (:data:`SHIFT`). Empty if all is determined.
     """
     spread = noise * np.sqrt(np.diagonal(covariance(adjusted.normal)))
     found = {}
@@ -105,9 +110,9 @@ def undetermined(
         for order, deviation in zip(freedom.bends, lens, strict=True):
             shift = deviation * camera.matrix[0, 0] * _reach(radius, order, camera.fisheye)
             terms.append(Term(order, shift / SHIFT, held[index]))
-        worst = max(terms, key=lambda term: term.excess, default=None)
-        if worst is not None and worst.excess > 1:
-            found[index] = worst
+        doubtful = [term for term in terms if term.excess > 1]
+        if doubtful:  # the focal length, or the highest power: those below may be determined without it
+            found[index] = max(doubtful, key=lambda term: term.rank)
     return found
 
 
@@ -121,9 +126,12 @@ def _outermost(camera: Camera, pixels: Floats) -> float:
 
 def _reach(radius: float, order: int, fisheye: bool) -> float:
     """Return how far a coefficient of 1 moves a point at this radius, normalised coordinates."""
-    if fisheye:
-        return float(np.arctan(radius) ** (2 * order + 3))
-    return float(radius ** {0: 3, 1: 5, 2: 2, 3: 2, 4: 7}[order])
+    return float((np.arctan(radius) if fisheye else radius) ** _power(order, fisheye))
+
+
+def _power(order: int, fisheye: bool) -> int:
+    """Return the power of the radius that a coefficient belongs to."""
+    return 2 * order + 3 if fisheye else (3, 5, 2, 2, 7)[order]
 
 
 def covariance(normal: Floats) -> Floats:

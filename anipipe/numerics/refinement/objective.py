@@ -145,13 +145,13 @@ class Objective:
         -------
         The objective there.
         """
-        blocks, gradient = np.zeros((6, points[..., 0].size)), np.zeros((3, points[..., 0].size))
-        costs = np.zeros(len(points))
+        count = points[..., 0].size
+        flat_blocks, flat_gradient, costs = np.zeros((6, count)), np.zeros((3, count)), np.zeros(len(points))
         with np.errstate(over="ignore", invalid="ignore"):
             for seen in self.sightings:
-                costs += self._reprojection(points, seen, blocks, gradient)
-        blocks = blocks.reshape(6, *points.shape[:2])
-        gradient = np.ascontiguousarray(gradient.T).reshape(points.shape)
+                costs += self._reprojection(points, seen, flat_blocks, flat_gradient)
+        blocks = flat_blocks.reshape(6, *points.shape[:2])
+        gradient = np.ascontiguousarray(flat_gradient.T).reshape(points.shape)
 
         rough = self.stiffness * np.diff(points, n=self.order, axis=0)
         costs[: len(rough)] += 0.5 * np.sum(rough * rough, axis=(1, 2))
@@ -166,8 +166,8 @@ class Objective:
         costs += 0.5 * np.sum(residuals * residuals, axis=0)
         apart = np.where(distances > 0, distances, np.inf)  # joints that coincide pull in no direction
         pulls = slope[:, None] * along / apart[:, None]
-        # a limb that is much too long resists turning, too (the residual's own curvature); without that, steps
-        # far from the solution turn such limbs much too far
+        # a limb that is much too long resists turning, too (the residual's own curvature); without that,
+        # steps far from the solution turn such limbs much too far
         turning = np.maximum(residuals - MUCH * self.rigidity[:, None], 0) * slope / apart
         share = 1 - turning / slope**2
         limb_blocks = np.stack(
@@ -248,7 +248,8 @@ def observe(pixels: Floats, rig: Rig, weights: Floats | None) -> tuple[Sightings
 def best_lengths(distances: Floats, fallback: Floats) -> Floats:
     """Return the lengths (limbs,) from which (limbs, frames) distances are off least, relative to them."""
     total = distances.sum(axis=1)
-    return np.divide((distances * distances).sum(axis=1), total, out=fallback.copy(), where=total > 0)
+    squares = (distances * distances).sum(axis=1)
+    return np.asarray(np.divide(squares, total, out=fallback.copy(), where=total > 0))
 
 
 def _chunks(count: int) -> list[slice]:
@@ -265,5 +266,5 @@ def _distances(along: Floats) -> Floats:
 def _undiff(values: Floats, order: int) -> Floats:
     """Apply the transpose of the matrix of n-th differences."""
     for _ in range(order):
-        values = -np.diff(values, axis=0, prepend=0, append=0)
+        values = -np.diff(values, axis=0, prepend=0.0, append=0.0)
     return values

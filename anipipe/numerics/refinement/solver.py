@@ -3,8 +3,11 @@
 The objective is Anipose's (:mod:`anipipe.numerics.refinement.objective`). Anipose minimises it with slopes by
 finite differences and an iterative solver, in chunks of a few thousand frames with weights of their own. Here
 each step solves the whole recording's equations exactly (:mod:`anipipe.numerics.refinement.banded`), in time
-proportional to its length; Levenberg's and Marquardt's damping (Nocedal & Wright 2006, section 10.3) steps in
-where that does not lower the cost, which hence never rises.
+proportional to its length. The cost never rises: where a step would raise it, Levenberg's and Marquardt's
+damping (Nocedal & Wright 2006, section 10.3) holds back the frames around, and only those.
+
+Limbs that begin at wrong places make the equations far from linear. The descent therefore begins with the
+course that each joint takes by itself, from a running median of the start, unless the start is better.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from anipipe.errors import DataError
 from anipipe.numerics.cameras import Rig
 from anipipe.numerics.lenses import Floats
 from anipipe.numerics.refinement.banded import Integers, solve
-from anipipe.numerics.refinement.objective import Linearised, Objective, observe
+from anipipe.numerics.refinement.objective import Objective, observe
 from anipipe.numerics.refinement.start import (
     components,
     interpolate,
@@ -30,12 +33,14 @@ from anipipe.numerics.refinement.start import (
 )
 
 ENOUGH = 20  # points of the start, below which Anipose does not optimise either
-TOLERANCE = 1e-6  # share of the cost that a step promises to save, below which it is the last one
+TOLERANCE = 1e-7  # share of the cost that a step promises to save, below which it is the last one
 EXACT = 1e-16  # px^2 a pixel: a cost below it is rounding
 ROUGH = 1e-3  # the same for joints by themselves, whose course is but the start for all together
 MOST_TRIALS = 100
-LITTLE_DAMPING, LEAST_DAMPING, MOST_DAMPING, CHANGE = 1e-5, 1e-3, 1e8, 10.0
-VICINITY = 31  # frames
+#: Shares by which the diagonal is raised: still as good as none, at first, and beyond hope.
+LITTLE_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-5, 1e-3, 1e8
+CHANGE = 10.0  # factor between one damping and the next
+VICINITY = 31  # frames whose costs tell whether a frame needs damping
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +80,8 @@ class Refined:
 
 
 @dataclass(frozen=True, eq=False)
-class _Descent:
-    """Where the descent for one group of joints ended."""
+class Descent:
+    """Where a descent ended; as in :class:`Refined`."""
 
     points: Floats
     lengths: Floats
@@ -115,7 +120,8 @@ def optimise(
     constraints, constraints_weak
         Pairs of joints whose distance is constant, by their indices.
     scale_smooth, scale_length, scale_length_weak
-        Weights of smoothness and limb lengths against pixels, not negative.
+        Weights of smoothness and limb lengths against pixels, not negative. Smoothness counts in units of the
+        typical movement between frames; an animal at rest is taken to move by a thousandth of a pixel.
     n_deriv_smooth
         Which derivative in time is to be small, from 1.
     reproj_error_threshold
@@ -179,17 +185,12 @@ def optimise(
         start = out[:, joints]
         start_cost += 0.5 * float(np.sum(objective.residuals(start, lengths[limbs]) ** 2))
         begin = smooth[:, joints]
-        if len(limbs):
-            alone = [objective_of(joint, limbs[:0]) for joint in joints[:, None]]
-            begin = np.concatenate(
-                [
-                    descend(one, begin[:, [index]], lengths[:0], ROUGH).points
-                    for index, one in enumerate(alone)
-                ],
-                axis=1,
-            )
-        begin = min(start, begin, key=lambda given: _comparable(objective.linearise(given, lengths[limbs])))
-        found = descend(objective, begin, lengths[limbs])
+        for index in range(len(joints) if len(limbs) else 0):
+            alone = objective_of(joints[[index]], limbs[:0])
+            begin[:, [index]] = descend(alone, begin[:, [index]], lengths[:0], ROUGH).points
+        costs = [objective.linearise(given, lengths[limbs]).cost for given in (start, begin)]
+        better = (start, begin)[int(np.argmin(np.nan_to_num(costs, nan=np.inf)))]
+        found = descend(objective, better, lengths[limbs])
         out[:, joints], lengths[limbs] = found.points, found.lengths
         descents.append(found)
     return Refined(
@@ -203,7 +204,7 @@ def optimise(
     )
 
 
-def descend(objective: Objective, points: Floats, lengths: Floats, tolerance: float = TOLERANCE) -> _Descent:
+def descend(objective: Objective, points: Floats, lengths: Floats, tolerance: float = TOLERANCE) -> Descent:
     """Minimise an objective.
 
     Parameters
@@ -214,6 +215,8 @@ def descend(objective: Objective, points: Floats, lengths: Floats, tolerance: fl
         (frames, joints, 3) to start from, all finite.
     lengths
         (limbs,) of limbs whose joints coincide in all frames of the start.
+    tolerance
+        Share of the cost that a step promises to save, below which it is the last one.
 
     Returns
     -------
@@ -239,18 +242,13 @@ def descend(objective: Objective, points: Floats, lengths: Floats, tolerance: fl
             if np.isfinite(there.cost):
                 raised = _risen(there.costs - here.costs)
         damping[raised] = np.maximum(LEAST_DAMPING, damping[raised] * CHANGE)
-    return _Descent(points, here.lengths, here.cost, steps, converged)
-
-
-def _comparable(there: Linearised) -> float:
-    """Return the cost, infinite where there is none."""
-    return there.cost if np.isfinite(there.cost) else np.inf
+    return Descent(points, here.lengths, here.cost, steps, converged)
 
 
 def _risen(change: Floats) -> NDArray[np.bool_]:
     """Tell in which frames the cost rose, given its change (frames,) and counting the frames around."""
     around = uniform_filter1d(change, VICINITY, mode="constant")
-    return around > 0 if (around > 0).any() else np.full(len(change), change.sum() > 0)
+    return around > 0 if (around > 0).any() else np.ones(len(change), dtype=bool)
 
 
 def _limbs(constraints: Sequence[tuple[int, int]], joints: int) -> Integers:
@@ -281,7 +279,8 @@ def _checked(
     importance = np.asarray(weights, dtype=np.float64)
     if importance.shape != image.shape[:-1]:
         raise DataError(f"weights have shape {importance.shape}, the pixels ask for {image.shape[:-1]}")
-    if not (importance[np.isfinite(image[..., 0])] >= 0).all():
-        raise DataError("weights of pixels must be numbers that are not negative")
+    used = importance[np.isfinite(image[..., 0])]
+    if not (np.isfinite(used) & (used >= 0)).all():
+        raise DataError("weights of pixels must be finite and not negative")
     image[importance == 0] = np.nan
     return world, image, importance

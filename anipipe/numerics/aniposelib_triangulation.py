@@ -1,0 +1,84 @@
+"""Triangulation, subset search and optimisation by aniposelib itself, to compare with.
+
+Its functions are called as Anipose calls them, with cameras that have our matrices and distortions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anipipe.numerics.cameras import Rig
+from anipipe.numerics.lenses import Floats
+
+ENGINE = "aniposelib"
+
+
+def camera_group(rig: Rig) -> Any:
+    """Return aniposelib's ``CameraGroup`` of a rig."""
+    with _quiet():
+        from aniposelib.cameras import Camera, CameraGroup, FisheyeCamera
+    return CameraGroup(
+        [
+            (FisheyeCamera if camera.fisheye else Camera)(
+                matrix=camera.matrix,
+                dist=camera.distortions,
+                size=camera.size,
+                rvec=camera.rotation,
+                tvec=camera.translation,
+                name=camera.name,
+            )
+            for camera in rig.cameras
+        ]
+    )
+
+
+def triangulate(pixels: Floats, rig: Rig) -> Floats:
+    """Triangulate (cameras, points, 2) px: (points, 3), NaN where fewer than two cameras see a point."""
+    with _quiet():
+        return np.asarray(camera_group(rig).triangulate(pixels), dtype=np.float64)
+
+
+def triangulate_ransac(pixels: Floats, rig: Rig, *, min_cams: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Search subsets of cameras.
+
+    Takes (cameras, points, 2) px; gives (points, 3), and (cameras, points) of those that were picked. Points
+    that no camera sees are not handed over: aniposelib fails on them.
+    """
+    seen = np.isfinite(pixels[..., 0])
+    there = seen.any(axis=0)
+    points, used = np.full((pixels.shape[1], 3), np.nan), np.zeros_like(seen)
+    if there.any():
+        with _quiet():
+            found = camera_group(rig).triangulate_ransac(pixels[:, there], min_cams=min_cams)
+        points[there] = found[0]
+        used[:, there] = np.asarray(found[1])[:, :, 0].astype(bool)
+    return points, used & np.isfinite(points[:, 0])
+
+
+def optimise(points: Floats, pixels: Floats, rig: Rig, settings: Mapping[str, Any]) -> Floats:
+    """Optimise (frames, joints, 3) points that are seen at (cameras, frames, joints, 2) px.
+
+    The settings are those of :func:`anipipe.numerics.refinement.solver.optimise`, constraints included.
+    """
+    limbs = {name: [list(pair) for pair in settings[name]] for name in ("constraints", "constraints_weak")}
+    with _quiet():
+        found = camera_group(rig).optim_points(pixels, points.copy(), **{**settings, **limbs})
+    return np.asarray(found, dtype=np.float64)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    silence = io.StringIO()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(silence))
+        stack.enter_context(contextlib.redirect_stderr(silence))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        yield
