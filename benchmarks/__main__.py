@@ -12,14 +12,35 @@ from anipipe.engine.executors import limit_threads
 
 limit_threads()  # before anything imports a numerical library
 
-from benchmarks import filters, formats, lab, triangulation, video  # noqa: E402
+from benchmarks import (  # noqa: E402
+    calibration,
+    filters,
+    formats,
+    lab,
+    optimisation,
+    subsets,
+    triangulation,
+    video,
+)
 
-NAMES = ("lab", "triangulation", "formats", "video", "filters")
+NAMES = (
+    "lab",
+    "calibration",
+    "triangulation",
+    "subsets",
+    "optimisation",
+    "formats",
+    "video",
+    "filters",
+)
 _HELP = """Measure anipipe, and print tables: all benchmarks, or those named.
 
 \b
 lab             a lab of many small sessions: first run, status, no-op run, memory, and how they grow
-triangulation   the direct linear transform against aniposelib's
+calibration     bundle adjustment against aniposelib's: real recordings, and rigs of which the truth is known
+triangulation   the direct linear transform, and points refined after it, against aniposelib's
+subsets         the search for cameras that agree against aniposelib's
+optimisation    the optimisation in time against aniposelib's, and how it grows with the recording
 formats         reading and writing poses against plain pandas
 filters         the 2D filters against Anipose's; python -m benchmarks.filters FILE.h5 for yours
 video           decoding videos against the bare decoder and OpenCV; python -m benchmarks.video FILE for yours
@@ -45,7 +66,10 @@ def main(names: tuple[str, ...], sessions: int, jobs: int) -> None:
     """Run the benchmarks of these names, all if none is given."""
     runs: dict[str, Callable[[], None]] = {
         "lab": lambda: lab.run(sessions, jobs),
+        "calibration": calibration.run,
         "triangulation": triangulation.run,
+        "subsets": subsets.run,
+        "optimisation": optimisation.run,
         "formats": formats.run,
         "filters": filters.run,
         "video": video.run,

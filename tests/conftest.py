@@ -85,7 +85,7 @@ class Lab:
         In this process and serially, unless the arguments say otherwise: that is quickest.
         """
         command = arguments[0]
-        if command not in ("status", "config", "init", "adopt", "draw-board") and not any(
+        if command not in ("status", "config", "init", "adopt", "draw-board", "calibration") and not any(
             a.startswith("-j") for a in arguments
         ):
             arguments = (*arguments, "-j1")

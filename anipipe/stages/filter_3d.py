@@ -33,13 +33,17 @@ def filter_3d(pose: Pose3D, *, options: Filter3dOptions) -> Pose3D:
     """Replace outliers in the 3D pose of each trial, and smooth it by a running median.
 
     Points whose reprojection error is above filter3d.offset_threshold, and missing ones, are replaced along a
-    straight line between their neighbours; before the first and after the last good point, by that one. Then
+    straight line between their neighbours; before the first and after the last good point, by that one.
+    Points that triangulation.optim placed without a camera's help stay, as they follow from the others. Then
     each point becomes the median of the filter3d.medfilt frames around it. Joints of which more than 85 %
     would be replaced stay as they are. The columns error, ncams and score are still those of the points
     before filtering, and so tell which ones were replaced.
     """
+    error = pose.error
+    if pose.filled is not None:  # optimised points stand on their neighbours, where few cameras saw them
+        error = np.where(np.isfinite(pose.points[..., 0]), np.nan_to_num(error), error)
     points, replaced, left = smooth_in_space(
-        pose.points, pose.error, window=options.medfilt, offset_threshold=options.offset_threshold
+        pose.points, error, window=options.medfilt, offset_threshold=options.offset_threshold
     )
     _say_what_changed(pose, points, replaced, left, options)
     return replace(pose, points=points)

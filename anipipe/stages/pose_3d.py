@@ -172,10 +172,9 @@ def _say_how(
         told = ", ".join(
             f"{100 * share:.2g} % of {name}" for name, share in zip(cameras, shares, strict=True)
         )
-        _say(
-            f"triangulation.ransac left out {told} (columns JOINT_excluded; cameras agree within "
-            f"triangulation.ransac_threshold = {options.ransac_threshold:g} px)"
-        )
+        limit = f"; cameras agree within triangulation.ransac_threshold = {options.ransac_threshold:g} px"
+        within = limit if options.ransac_rule == "agreement" and options.engine == "anipipe" else ""
+        _say(f"triangulation.ransac left out {told} (columns JOINT_excluded{within})")
 
 
 def _with_sizes(views: Iterable[Pose2D], videos: Iterable[Video]) -> Iterator[Pose2D]:

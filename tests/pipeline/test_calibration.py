@@ -397,3 +397,61 @@ def test_predictions_of_a_video_that_lacks_frames_are_moved_to_their_frames(cali
 def test_cameras_that_do_not_fit_are_refused(lab: Lab):
     film(lab.root / "calibration/board_B.mp4", lab.rig.camera("B"), POSES[::-1])
     assert "no cameras fit what was seen of the board" in failure(lab)
+
+
+def test_the_animal_takes_part_where_its_poses_are_current(lab: Lab):
+    write = lab.root / "config.toml"
+    lab.run("run-all")
+    alone = (lab.root / "calibration/calibration.toml").read_text()
+    assert "0 jobs done" in lab.run("run-all")
+    write.write_text(CONFIG.replace('distortion = "k1"', 'distortion = "k1"\nanimal_calibration = true'))
+    said = lab.run("run-all")
+    assert "done calibrate" in said
+    together = (lab.root / "calibration/calibration.toml").read_text()
+    assert "adjusted = true" in together and "adjusted = false" in alone
+    lab.add_session("s2")
+    broken = lab.root / "s2/predictions/t1_BDLC_net_x1.csv"
+    broken.write_text("not a prediction\n")
+    said = lab.run("run-all", check=1)
+    # the broken one is left out, and the others of its session take part
+    assert "failed pose-2d s2/t1_B" in said and "done calibrate" in said and "failed calibrate" not in said
+    assert (lab.root / "calibration/calibration.toml").read_text() != together
+    assert "pose-3d s1/t1" in lab.run("status", "--why") or "0 jobs done" in lab.run("run-all", check=1)
+
+
+def test_the_report_is_a_page_with_a_picture_of_each_camera(lab: Lab):
+    said = lab.run("run-all")
+    page = (lab.root / "calibration/report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert all(f"note calibrate calibration: camera {name}: mean 0." in said for name in "ABC")
+    first = page
+    lab.run("calibrate", "--force", "calibration/report.html")
+    assert (lab.root / "calibration/report.html").read_text() == first
+    for name in "ABC":
+        (lab.root / f"calibration/board_{name}.mp4").unlink()
+    assert "0 jobs done" in lab.run("run-all")  # the recordings went to the archive
+    lab.run("calibrate", "--force", "calibration/report.html")
+    assert "data:image/jpeg" not in (lab.root / "calibration/report.html").read_text()
+
+
+def test_the_board_can_be_the_world_and_a_wrong_frame_is_told(lab: Lab):
+    key = 'distortion = "k1"\nworld = "board"\nworld_frame = '
+    (lab.root / "config.toml").write_text(CONFIG.replace('distortion = "k1"', key + "3"))
+    lab.run("run-all")
+    found = read_calibration(lab.root / "calibration/calibration.toml")
+    assert all(camera.centre[2] > 500 for camera in found.cameras)
+    true = rig()
+    middle = np.linalg.inv(POSES[3]) @ [*true.camera("B").centre, 1]
+    assert abs(middle[0] - found.camera("B").centre[0]) < 3 and abs(middle[2]) - found.camera("B").centre[2] < 8
+    (lab.root / "config.toml").write_text(CONFIG.replace('distortion = "k1"', key + "99"))
+    said = lab.run("run-all", check=1)
+    assert "the board was not found in frame 99 of any recording (recordings: board)" in said
+
+
+def test_aniposelib_can_be_asked_to_calibrate(lab: Lab):
+    key = 'distortion = "k1"\nengine = "aniposelib"'
+    (lab.root / "config.toml").write_text(CONFIG.replace('distortion = "k1"', key))
+    lab.run("run-all")
+    report = json.loads((lab.root / "calibration/report.json").read_text())
+    assert report["engine"] == "aniposelib" and report["overall"]["median"] < 0.2
+    assert "deviations" in report["cameras"]["A"] and (lab.root / "calibration/report.html").exists()
