@@ -6,7 +6,16 @@ import time
 
 import pytest
 
-from anipipe.engine.declare import Artifact, NoOptions, Registry, Stage, each, first_enabled, optional
+from anipipe.engine.declare import (
+    Artifact,
+    NoOptions,
+    Registry,
+    Stage,
+    each,
+    first_enabled,
+    gathered,
+    optional,
+)
 from anipipe.engine.freshness import State
 from anipipe.errors import AnipipeError, UsageError
 
@@ -15,6 +24,7 @@ from .textline import (
     COUNT_STAGE,
     JOIN_STAGE,
     JOINED,
+    NOTE,
     PART_STAGE,
     SHOUT_STAGE,
     SHOUTED,
@@ -204,6 +214,25 @@ def test_fan_in_leaves_out_what_is_not_current_and_lists_it(lab):
     again = lab.run()
     assert "count" not in again.made
     assert again.outcome.left_out == ["part a: blocked"], "also when there is nothing to do"
+
+
+def test_an_ordinary_job_gathers_what_is_current_and_does_without_the_rest(lab):
+    lab.replace("join", reads={"texts": gathered(UPPER), "note": optional(NOTE)})
+    lab.put("a/note.txt", "n")
+    lab.put("a/source/one.txt", "FAIL")
+    done = lab.run()
+    assert done.state("join a") is State.FRESH
+    assert lab.text("a/joined.txt") == "<BETA> (n)\n" + textline.END
+    assert done.outcome.left_out == ["upper a/one: failed"]
+    lab.put("a/source/one.txt", "well")
+    assert "join a" in lab.run().made
+    assert lab.text("a/joined.txt") == "<WELL>+<BETA> (n)\n" + textline.END
+    assert lab.run().made == set()
+    lab.put("a/source/one.txt", "FAIL")
+    lab.put("a/source/two.txt", "FAIL")
+    done = lab.run()
+    assert lab.text("a/joined.txt") == " (n)\n" + textline.END  # all that is left of its inputs
+    assert done.outcome.left_out == ["upper a/one: failed", "upper a/two: failed"]
 
 
 def test_fan_in_without_anything_is_blocked(lab):

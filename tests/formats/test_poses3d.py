@@ -203,3 +203,25 @@ def test_shapes_are_checked():
     with pytest.raises(ValueError, match="twice"):
         Pose3D(("a", "a", "b"), pose.points, pose.error, pose.ncams, pose.score)
     assert pose_3d_columns(["n"])[:6] == ["n_x", "n_y", "n_z", "n_error", "n_ncams", "n_score"]
+
+
+def test_flags_are_added_after_all_other_columns(tmp_path):
+    points = np.arange(24.0).reshape(4, 2, 3)
+    ones = np.ones((4, 2))
+    filled = np.array([[1, 0], [0, 0], [0, 1], [0, 0]], dtype=bool)
+    excluded = {"A": filled, "cam, B": np.array([[1, 1], [0, 0], [0, 0], [0, 0]], dtype=bool)}
+    path = tmp_path / "pose.csv"
+    write_pose_3d(Pose3D(("a", "b"), points, ones, ones, ones, filled=filled, excluded=excluded), path)
+    table = pd.read_csv(path)
+    assert list(table.columns[-5:]) == ["fnum", "a_filled", "a_excluded", "b_filled", "b_excluded"]
+    assert table.a_filled.tolist() == [1, 0, 0, 0] and table.b_filled.tolist() == [0, 0, 1, 0]
+    assert table.a_excluded.fillna("").tolist() == ["A cam, B", "", "", ""]
+    assert table.b_excluded.fillna("").tolist() == ["cam, B", "", "A", ""]
+    again = read_pose_3d(path)
+    assert np.array_equal(again.filled, filled) and again.excluded is None
+    assert np.array_equal(again.points, points)
+    plain = tmp_path / "plain.csv"
+    write_pose_3d(Pose3D(("a", "b"), points, ones, ones, ones), plain)
+    assert read_pose_3d(plain).filled is None and "filled" not in plain.read_text()
+    with pytest.raises(ValueError, match="flags"):
+        Pose3D(("a", "b"), points, ones, ones, ones, filled=filled[:3])

@@ -235,6 +235,21 @@ def test_a_lens_that_does_not_reach_the_border(board_rig):
     assert only(alarms, "does not reach the border").cameras == ("cam2",)
 
 
+def test_a_few_corners_far_off_are_the_lens_at_the_border_and_chance_elsewhere(board_rig):
+    views = pair(detect(board_rig, 30))
+    solution = solution_of(views, board_rig)
+    radius = np.linalg.norm(views.pixels[2] - [639.5, 511.5], axis=-1)
+    outermost = np.argwhere(radius >= np.sort(radius[np.isfinite(radius)])[-8])
+    anywhere = np.argwhere(np.isfinite(radius))[:: radius.size // 8]
+    for places, told in ((outermost, 1), (anywhere, 0)):
+        residuals = np.where(views.seen[..., None], [0.2, 0.2], np.nan)
+        residuals[2][tuple(places.T)] = 20.0
+        alarms = solution_alarms(views, replace(solution, residuals=residuals), BOARD)
+        found = [alarm for alarm in alarms if "does not reach the border" in alarm.text]
+        assert len(found) == told
+        assert not told or (found[0].cameras == ("cam9",) and "off by up to 28 px" in found[0].text)
+
+
 def test_what_the_board_did_not_come_to(board_rig):
     alarm = only(alarms_of(board_rig, detect(board_rig, 8)), "not seen everywhere")
     assert alarm.level == "note" and set(alarm.cameras) == set(NAMES)

@@ -254,7 +254,8 @@ def test_jacobians_agree_with_differences(fisheye, bends):
         return project(points, replace(camera, rotation=turned.as_rotvec(), translation=place))
 
     def bent(change):
-        matrix = camera.matrix + [[change[0], 0, change[2]], [0, change[1], change[3]], [0, 0, 0]]
+        more = np.array([[change[0], 0, change[2]], [0, change[1], change[3]], [0, 0, 0]])
+        matrix = camera.matrix + more
         return project(points, replace(camera, matrix=matrix, distortions=camera.distortions + change[4:]))
 
     for slopes, function in (

@@ -442,7 +442,9 @@ def test_the_board_can_be_the_world_and_a_wrong_frame_is_told(lab: Lab):
     assert all(camera.centre[2] > 500 for camera in found.cameras)
     true = rig()
     middle = np.linalg.inv(POSES[3]) @ [*true.camera("B").centre, 1]
-    assert abs(middle[0] - found.camera("B").centre[0]) < 3 and abs(middle[2]) - found.camera("B").centre[2] < 8
+    assert (
+        abs(middle[0] - found.camera("B").centre[0]) < 3 and abs(middle[2]) - found.camera("B").centre[2] < 8
+    )
     (lab.root / "config.toml").write_text(CONFIG.replace('distortion = "k1"', key + "99"))
     said = lab.run("run-all", check=1)
     assert "the board was not found in frame 99 of any recording (recordings: board)" in said

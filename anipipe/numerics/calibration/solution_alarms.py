@@ -35,6 +35,8 @@ SOFT = 1.0  # px, median: sharp pictures come to a third of it
 WRONG, WRONG_SHARE = 5.0, 0.005  # px and of the picture's diagonal, median; the larger of the two
 BORDER = 0.8  # of half the diagonal: the outermost fifth of the radius
 BORDER_FACTOR, BORDER_CORNERS = 3.0, 20
+WILD, WILD_CORNERS = 7.0, 5  # times the median from which on a corner is far off, and how many are no chance
+OUTERMOST, MOSTLY = 0.2, 0.7  # share of the corners that lie outermost, and of those far off among them
 
 _MORE = "with the board moved slowly, near and far, tilted every way, to all parts of the picture"
 
@@ -179,25 +181,45 @@ def _lengths(lengths: Floats, true: float | None, units: str) -> Iterator[Alarm]
 
 
 def _borders(views: BoardViews, off: Floats) -> Iterator[Alarm]:
+    """Find lens models that do not reach the outermost corners."""
     for index, (camera, size) in enumerate(zip(views.cameras, views.sizes, strict=True)):
         known = np.isfinite(off[index])
         middle = (np.asarray(size) - 1) / 2
         radius = np.linalg.norm(views.pixels[index][known] - middle, axis=-1) / np.linalg.norm(middle)
-        outer, inner = off[index][known][radius > BORDER], off[index][known][radius <= BORDER]
-        if min(outer.size, inner.size) < BORDER_CORNERS:
-            continue
-        # medians, so that some mistaken corners do not pass for a wrong lens
-        far, near = float(np.median(outer)), float(np.median(inner))
-        if far <= BORDER_FACTOR * near or far <= SOFT:
+        text = _border_errors(radius, off[index][known])
+        if not text:
             continue
         yield Alarm(
             "warning",
             (camera,),
-            f"camera {camera}: near the border of the picture corners are off by {far:.1f} px, elsewhere by "
-            f"{near:.1f} px: the lens model does not reach the border",
+            f"camera {camera}: {text}: the lens model does not reach the border",
             'Set calibration.distortion = "full" (for a fisheye lens, calibration.fisheye = true), or film '
             "the board more often near the borders; else keep the animal away from them.",
         )
+
+
+def _border_errors(radius: Floats, off: Floats) -> str:
+    """Say what is wrong near the border of a picture; empty if nothing is.
+
+    Takes the (n,) corners' distance from the middle, as a share of the picture's half diagonal, and how many
+    px they are off.
+    """
+    if len(off) < BORDER_CORNERS:
+        return ""
+    outer, inner = off[radius > BORDER], off[radius <= BORDER]
+    if min(outer.size, inner.size) >= BORDER_CORNERS:
+        # medians, so that some mistaken corners do not pass for a wrong lens
+        far, near = float(np.median(outer)), float(np.median(inner))
+        if far > max(BORDER_FACTOR * near, SOFT):
+            return (
+                f"near the border of the picture corners are off by {far:.1f} px, elsewhere by {near:.1f} px"
+            )
+    wild = off > max(WILD * float(np.median(off)), SOFT)
+    outermost = radius >= np.quantile(radius, 1 - OUTERMOST)
+    # mistaken corners lie anywhere
+    if wild.sum() >= WILD_CORNERS and (wild & outermost).sum() >= MOSTLY * wild.sum():
+        return f"{wild.sum()} corners are off by up to {off.max():.0f} px, nearly all near the border"
+    return ""
 
 
 def _flat(views: BoardViews, depth: Floats, solution: Solution) -> Iterator[Alarm]:
