@@ -12,14 +12,8 @@ from synthetic_board import BOARD, NAMES, SIZE, board_in_space, detect, make_rig
 from anipipe.errors import DataError
 from anipipe.numerics.calibration import solver
 from anipipe.numerics.calibration.animal import pooled
-from anipipe.numerics.calibration.bundle import (
-    Bodies,
-    Freedom,
-    State,
-    adjust,
-    sights_of,
-    total_cost,
-)
+from anipipe.numerics.calibration.bodies import Bodies, Freedom, State, sights_of
+from anipipe.numerics.calibration.bundle import adjust, total_cost
 from anipipe.numerics.calibration.placing import board_residuals, place_boards
 from anipipe.numerics.calibration.selection import at_instants, chosen_instants
 from anipipe.numerics.calibration.solver import calibrate, solve

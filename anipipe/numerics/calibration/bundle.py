@@ -10,99 +10,19 @@ taken out of each step's equations first (Schur complement), which leaves a syst
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anipipe.numerics.calibration.bodies import Bodies, Freedom, Sights, State, parameter_ranges
 from anipipe.numerics.cameras import Camera, project, project_with_jacobians
 from anipipe.numerics.lenses import Floats
 
 STEPS = 200
 SETTLED = 1e-12  # relative decrease of the cost, over two steps
 FIRST_DAMPING, MOST_DAMPING = 1e-4, 1e12
-
-
-@dataclass(frozen=True, eq=False)
-class Bodies:
-    """Rigid bodies in space: boards, or points, which have no turn.
-
-    Attributes
-    ----------
-    places
-        (bodies, 3), of their origins in the world.
-    turns
-        (bodies, 3, 3), body_to_world; None for points.
-    """
-
-    places: Floats
-    turns: Floats | None = None
-
-    @property
-    def freedoms(self) -> int:
-        """Parameters of one body."""
-        return 3 if self.turns is None else 6
-
-    def moved(self, changes: Floats) -> Bodies:
-        """Return the bodies after (bodies, freedoms) changes: small turns in the world's axes, shifts."""
-        if self.turns is None:
-            return Bodies(self.places + changes)
-        return Bodies(self.places + changes[:, 3:], turned(changes[:, :3]) @ self.turns)
-
-
-@dataclass(frozen=True, eq=False)
-class Sights:
-    """What one camera saw of some bodies, one row per point.
-
-    Attributes
-    ----------
-    bodies
-        (n,) which body, ascending.
-    marks
-        (n, 3) the point in the body's frame.
-    pixels
-        (n, 2) where it was seen.
-    share
-        What a pixel counts here, in pixels of the board's corners.
-    """
-
-    bodies: NDArray[np.intp]
-    marks: Floats
-    pixels: Floats
-    share: float = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """Everything that is adjusted."""
-
-    cameras: tuple[Camera, ...]
-    kinds: tuple[Bodies, ...]
-
-
-@dataclass(frozen=True)
-class Freedom:
-    """What may change of one camera.
-
-    Attributes
-    ----------
-    placed
-        Its pose.
-    focal
-        Its focal length; fy keeps its ratio to fx.
-    bends
-        Which of its distortion coefficients.
-    """
-
-    placed: bool = True
-    focal: bool = True
-    bends: tuple[int, ...] = ()
-
-    @property
-    def count(self) -> int:
-        """How many parameters these are: 6 of the pose, the focal length, the coefficients."""
-        return 6 * self.placed + self.focal + len(self.bends)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,22 +46,6 @@ class Adjusted:
     cost: float
     steps: int
     normal: Floats
-
-
-def turned(vectors: Floats) -> Floats:
-    """Return (n, 3, 3) rotation matrices of (n, 3) rotation vectors."""
-    from scipy.spatial.transform import Rotation
-
-    return np.asarray(Rotation.from_rotvec(vectors).as_matrix())
-
-
-def sights_of(pixels: Floats, marks: Floats, share: float = 1.0) -> Sights:
-    """List what a camera saw.
-
-    Takes (bodies, points, 2) pixels, NaN where a point was not seen, and (points, 3) places on the body.
-    """
-    body, point = np.nonzero(np.isfinite(pixels[..., 0]))
-    return Sights(body, marks[point], pixels[body, point], share)
 
 
 def adjust(
@@ -345,14 +249,6 @@ def _solved(left: Floats, right: Floats) -> Floats:
     scale = np.sqrt(np.maximum(np.abs(np.diagonal(left)), np.finfo(np.float64).tiny))
     solved = np.linalg.lstsq(left / np.outer(scale, scale), right / scale, rcond=1e-15)[0]
     return np.asarray(solved / scale)
-
-
-def parameter_ranges(freedoms: Sequence[Freedom]) -> Iterator[slice]:
-    """Yield where each camera's parameters stand among those of all."""
-    start = 0
-    for freedom in freedoms:
-        yield slice(start, start + freedom.count)
-        start += freedom.count
 
 
 def _moved(

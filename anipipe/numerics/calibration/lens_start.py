@@ -14,14 +14,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anipipe.numerics.calibration.bundle import (
-    Adjusted,
-    Bodies,
-    Freedom,
-    State,
-    adjust,
-    sights_of,
-)
+from anipipe.numerics.calibration.bodies import Bodies, Freedom, State, sights_of
+from anipipe.numerics.calibration.bundle import Adjusted, adjust
 from anipipe.numerics.calibration.pose_start import board_poses
 from anipipe.numerics.cameras import Camera, undistort
 from anipipe.numerics.lenses import Floats

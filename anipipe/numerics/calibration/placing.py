@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from anipipe.numerics.calibration.bodies import Bodies, Freedom, Sights, sights_of
 from anipipe.numerics.calibration.bundle import (
     FIRST_DAMPING,
     MOST_DAMPING,
-    Bodies,
-    Freedom,
-    Sights,
     diagonal,
     linearised,
-    sights_of,
     summed,
     unseen,
 )
-from anipipe.numerics.calibration.pose_start import agreed_boards, board_poses
+from anipipe.numerics.calibration.pose_start import agreed_boards, pose_along, to_matrix
 from anipipe.numerics.calibration.views import BoardViews, usable
-from anipipe.numerics.cameras import Camera, project
+from anipipe.numerics.cameras import Camera, project, undistort
 from anipipe.numerics.lenses import Floats
 
 STEPS = 60
 SCALE = 1.0  # px: corners are found to a fraction of it, and what is off by more is more likely wrong
-SETTLED = 1e-12
+SETTLED = 1e-10  # relative decrease of a body's cost
 BEST = 2  # views of an instant from which its pose starts: those of most corners
 _FIXED = Freedom(placed=False, focal=False)
 
@@ -54,7 +53,7 @@ def place_boards(
     lacking = np.flatnonzero(np.isnan(start[:, 0, 0]))
     if lacking.size:
         pixels = _best_views(views, board)[:, lacking]
-        poses = [board_poses(view, board, camera)[0] for view, camera in zip(pixels, cameras, strict=True)]
+        poses = [_roughly(view, board, camera) for view, camera in zip(pixels, cameras, strict=True)]
         start[lacking] = agreed_boards(np.stack(poses), cameras, views.pixels[:, lacking], board)
     there = np.flatnonzero(np.isfinite(start[:, 0, 0]))
     sights = [sights_of(view[there], board) for view in views.pixels]
@@ -62,6 +61,18 @@ def place_boards(
     out = np.full_like(start, np.nan)
     out[there] = transforms(fitted)
     return out
+
+
+def _roughly(pixels: Floats, board: Floats, camera: Camera) -> Floats:
+    """Return board_to_camera of (views, corners, 2) px, (views, 4, 4); NaN where there is none."""
+    rays = undistort(pixels, camera)
+    poses = np.full((len(pixels), 4, 4), np.nan)
+    for view in np.flatnonzero(np.isfinite(rays[..., 0]).any(axis=1)):
+        seen = np.isfinite(rays[view, :, 0])
+        vectors = pose_along(rays[view, seen], board[seen], refined=False)
+        if vectors is not None:
+            poses[view] = to_matrix(*vectors)
+    return poses
 
 
 def transforms(boards: Bodies) -> Floats:
@@ -105,7 +116,10 @@ def fit_bodies(
         damped = block + (damping[:, None, None] + 1e-13) * diagonal(block) + unseen(block)
         step = -np.linalg.solve(damped, pull[..., None])[..., 0]
         trial = bodies.moved(np.where(going[:, None], step, 0.0))
-        new_cost, new_block, new_pull = _equations(trial, cameras, sights, scale)
+        # bodies that have come to rest are not looked at again
+        new_cost, new_block, new_pull = _equations(
+            trial, cameras, [_of(seen, going) for seen in sights], scale
+        )
         better = going & (new_cost <= cost)
         gain = np.where(better, cost - new_cost, 0.0)
         bodies = _chosen(better, trial, bodies)
@@ -119,7 +133,13 @@ def fit_bodies(
     return bodies
 
 
-def _chosen(which: np.ndarray, one: Bodies, other: Bodies) -> Bodies:
+def _of(seen: Sights, some: NDArray[np.bool_]) -> Sights:
+    """Return what was seen of some bodies."""
+    rows = some[seen.bodies]
+    return replace(seen, bodies=seen.bodies[rows], marks=seen.marks[rows], pixels=seen.pixels[rows])
+
+
+def _chosen(which: NDArray[np.bool_], one: Bodies, other: Bodies) -> Bodies:
     places = np.where(which[:, None], one.places, other.places)
     if one.turns is None or other.turns is None:
         return Bodies(places)

@@ -48,7 +48,7 @@ def board_poses(
     poses = np.full((len(image), 4, 4), np.nan)
     for view in range(len(image)):
         for _ in range(TRIMS):
-            vectors = _pose(rays[view, good[view]], board[good[view]])
+            vectors = pose_along(rays[view, good[view]], board[good[view]])
             if vectors is None:
                 break
             poses[view] = to_matrix(*vectors)
@@ -62,8 +62,23 @@ def board_poses(
     return poses, good
 
 
-def _pose(rays: Floats, board: Floats) -> tuple[Floats, Floats] | None:
-    """Return the rotation and translation, board_to_camera, of corners along straight rays, (n, 2)."""
+def pose_along(rays: Floats, board: Floats, *, refined: bool = True) -> tuple[Floats, Floats] | None:
+    """Find the board's pose from straight rays to its corners.
+
+    Parameters
+    ----------
+    rays
+        (n, 2) normalised coordinates.
+    board
+        (n, 3), on the board, flat.
+    refined
+        Move it to the smallest reprojection error; else it is what two homographies tell (Collins & Bartoli
+        2014, "Infinitesimal plane-based pose estimation").
+
+    Returns
+    -------
+    Rotation vector and translation, board_to_camera; None where there is no pose.
+    """
     import cv2
 
     if len(rays) < 4:
@@ -74,7 +89,8 @@ def _pose(rays: Floats, board: Floats) -> tuple[Floats, Floats] | None:
         found, turn, shift = cv2.solvePnP(*arguments, flags=cv2.SOLVEPNP_IPPE)
         if not found:
             return None
-        turn, shift = cv2.solvePnPRefineLM(*arguments, turn, shift)
+        if refined:
+            turn, shift = cv2.solvePnPRefineLM(*arguments, turn, shift)
     except cv2.error:
         return None
     turn, shift = np.asarray(turn, dtype=np.float64).ravel(), np.asarray(shift, dtype=np.float64).ravel()

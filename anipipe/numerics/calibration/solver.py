@@ -14,15 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anipipe.numerics.calibration.animal import placed_points
-from anipipe.numerics.calibration.bundle import (
-    Adjusted,
-    Bodies,
-    Freedom,
-    Sights,
-    State,
-    adjust,
-    sights_of,
-)
+from anipipe.numerics.calibration.bodies import Bodies, Freedom, Sights, State, sights_of
+from anipipe.numerics.calibration.bundle import Adjusted, adjust
 from anipipe.numerics.calibration.lens_start import ESTIMATED, one_thread
 from anipipe.numerics.calibration.placing import SCALE, board_residuals, place_boards, transforms
 from anipipe.numerics.calibration.selection import at_instants, chosen_instants

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anipipe.numerics.calibration.bundle import Adjusted, Freedom, parameter_ranges
+from anipipe.numerics.calibration.bodies import Freedom, parameter_ranges
+from anipipe.numerics.calibration.bundle import Adjusted
 from anipipe.numerics.cameras import Camera, undistort
 from anipipe.numerics.lenses import Floats
 
@@ -55,16 +56,16 @@ class Term:
 
     def __str__(self) -> str:
         """Say that it was fixed, and what to film."""
-        camera = self.held
-        if self.order is None:
+        camera, order = self.held, self.order
+        told = f"camera {camera.name}: the recordings do not determine"
+        if order is None:
             return (
-                f"camera {camera.name}: the recordings do not determine the focal length, which is taken to "
-                f"be {camera.matrix[0, 0]:.0f} px; film the board tilted, near to the camera and far from it"
+                f"{told} the focal length, which is taken to be {camera.matrix[0, 0]:.0f} px; film the board "
+                "tilted, near to the camera and far from it"
             )
         return (
-            f"camera {camera.name}: the recordings do not determine {BENDS[camera.fisheye][self.order]} of "
-            f"the lens, which is left at {camera.distortions[self.order]:g}; film the board up to the borders "
-            "of the picture"
+            f"{told} {BENDS[camera.fisheye][order]} of the lens, which is left at "
+            f"{camera.distortions[order]:g}; film the board up to the borders of the picture"
         )
 
 
