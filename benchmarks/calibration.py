@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from anipipe.artifacts import BoardRecording
 from anipipe.config import Layer, resolve
@@ -31,10 +30,10 @@ from anipipe.numerics.calibration.placing import board_residuals, place_boards
 from anipipe.numerics.calibration.solution import Solution
 from anipipe.numerics.calibration.start import Wish, start
 from anipipe.numerics.calibration.views import BoardViews, pair_views
-from anipipe.numerics.cameras import Rig, project
+from anipipe.numerics.cameras import Rig
 from anipipe.stages.detect_boards import DetectionOptions, detect_boards
 from benchmarks.measure import Ended, best, process, show
-from benchmarks.rigs import around
+from benchmarks.rigs import CORNERS, FAR, FRAMES, NOISE, WRONG, BoardSeen, board_seen
 from benchmarks.triangulation import REAL
 
 Floats = NDArray[np.float64]
@@ -55,10 +54,6 @@ CONFIG = {
 PATHS, SOLVES = 2, 3  # runs of each, the shortest counts
 RIGS = ((2, False), (4, False), (8, False), (4, True))  # cameras, fisheye
 SEEDS = 2
-FRAMES, NOISE, WRONG, FAR, LOST = 25, 0.3, 0.05, 60.0, 0.1
-SIZE = (1280, 1024)
-GRAZING = 70.0  # degrees off a board's normal from which on a camera finds no corners
-CORNERS = np.array([[30.0 * x, 30.0 * y, 0.0] for y in range(5) for x in range(7)])
 
 
 def run() -> None:
@@ -236,67 +231,10 @@ def _show_solvers(views: BoardViews, board: Board) -> None:
 # Synthetic rigs.
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A board before known cameras."""
-
-    rig: Rig
-    views: BoardViews
-    wrong: NDArray[np.bool_]
-
-
-def synthetic(cameras: int, fisheye: bool, seed: int) -> Seen:
-    """Return what cameras around a board see of it, noisy, with gaps and gross errors."""
-    rng = np.random.default_rng(seed)
-    rig = Rig(
-        tuple(
-            replace(camera, **_lens(index, fisheye)) for index, camera in enumerate(around(cameras).cameras)
-        )
-    )
-    turns = Rotation.from_euler(
-        "xyz", rng.uniform([140, -40, -180], [220, 40, 180], (FRAMES, 3)), degrees=True
-    ).as_matrix()
-    places = rng.uniform(-150, 150, (FRAMES, 3))
-    world = (CORNERS - CORNERS.mean(axis=0)) @ turns.swapaxes(1, 2) + places[:, None]
-    pixels = np.stack([project(world, camera) for camera in rig.cameras])
-    lost = ((pixels < 0) | (pixels > np.array(SIZE) - 1)).any(axis=-1) | (
-        rng.random(pixels.shape[:-1]) < LOST
-    )
-    for index, camera in enumerate(rig.cameras):
-        ways = camera.centre - places
-        ways /= np.linalg.norm(ways, axis=1, keepdims=True)
-        facing = -(turns[:, :, 2] * ways).sum(axis=1)  # z points into the board
-        lost[index, facing < np.cos(np.radians(GRAZING))] = True
-    pixels += rng.normal(0, NOISE, pixels.shape)
-    wrong = ~lost & (rng.random(lost.shape) < WRONG)
-    pixels[wrong] += rng.uniform(-FAR, FAR, (int(wrong.sum()), 2))
-    pixels[lost] = np.nan
-    views = BoardViews(
-        rig.names,
-        (SIZE,) * cameras,
-        tuple(("board", frame) for frame in range(FRAMES)),
-        pixels,
-        (FRAMES,) * cameras,
-        ("",) * cameras,
-    )
-    return Seen(rig, views, wrong)
-
-
-def _lens(index: int, fisheye: bool) -> dict[str, Any]:
-    """Return a lens that is described without error: its axis in the middle of the picture."""
-    focal = (550.0 if fisheye else 1000.0) + 30 * index
-    return {
-        "size": SIZE,
-        "matrix": np.array([[focal, 0, 639.5], [0, focal, 511.5], [0, 0, 1]]),
-        "distortions": np.array([0.04, -0.01, 0, 0] if fisheye else [-0.3, 0.1, 0, 0, 0]),
-        "fisheye": fisheye,
-    }
-
-
 def _show_synthetic() -> None:
     rows = []
     for cameras, fisheye in RIGS:
-        given = [synthetic(cameras, fisheye, seed) for seed in range(SEEDS)]
+        given = [board_seen(cameras, fisheye, seed) for seed in range(SEEDS)]
         for engine in (solver, aniposelib_solver):
             found = [_judged(engine, one, Wish(fisheye=fisheye)) for one in given]
             name = f"{cameras} {'fisheye' if fisheye else 'pinhole'}, {engine.ENGINE}"
@@ -340,7 +278,7 @@ class _Judged:
     within: NDArray[np.bool_]
 
 
-def _judged(engine: Any, given: Seen, wish: Wish) -> _Judged | None:
+def _judged(engine: Any, given: BoardSeen, wish: Wish) -> _Judged | None:
     """Calibrate, and compare with the truth; None where the engine finds no cameras."""
     began = time.perf_counter()
     try:

@@ -14,6 +14,7 @@ from anipipe.numerics.lenses import Floats
 
 FOCAL = 0.02  # relative standard deviation from which on a focal length counts as not determined
 SHIFT = 0.5  # px, of the outermost corners, by one standard deviation of a coefficient
+TANGENTIAL = (2, 3)
 BENDS = {False: ("k1", "k2", "p1", "p2", "k3"), True: ("k1", "k2", "k3", "k4")}
 
 
@@ -39,6 +40,11 @@ class Term:
     def rank(self) -> float:
         """The power of the radius by which it grows; the focal length comes before all."""
         return np.inf if self.order is None else _power(self.order, self.held.fisheye)
+
+    @property
+    def free(self) -> bool:
+        """Whether no other term does nearly the same: the focal length, tangential distortion."""
+        return self.order is None or (not self.held.fisheye and self.order in TANGENTIAL)
 
     def reset(self, camera: Camera) -> Camera:
         """Return the camera with the term as it is to stay."""
@@ -94,8 +100,8 @@ def undetermined(
     Returns
     -------
     By the index of the camera, the term to fix first of those that are not: a focal length known to less
-    than 2 % (:data:`FOCAL`), a coefficient whose standard deviation moves the outermost corners by more than
-    half a pixel (:data:`SHIFT`). Empty if all is determined.
+    than 2 % (:data:`FOCAL`), the highest radial or a tangential coefficient whose standard deviation moves
+    the outermost corners by more than half a pixel (:data:`SHIFT`). Empty if all is determined.
     """
     spread = noise * np.sqrt(np.diagonal(covariance(adjusted.normal)))
     found = {}
@@ -111,8 +117,10 @@ def undetermined(
         for order, deviation in zip(freedom.bends, lens, strict=True):
             shift = deviation * camera.matrix[0, 0] * _reach(radius, order, camera.fisheye)
             terms.append(Term(order, shift / SHIFT, held[index]))
-        doubtful = [term for term in terms if term.excess > 1]
-        if doubtful:  # the focal length, or the highest power: those below may be determined without it
+        # radial terms make up for each other: while the highest is determined, so is their sum
+        highest = max((term.rank for term in terms if term.order is not None), default=0)
+        doubtful = [term for term in terms if term.excess > 1 and (term.free or term.rank == highest)]
+        if doubtful:
             found[index] = max(doubtful, key=lambda term: term.rank)
     return found
 
