@@ -79,18 +79,21 @@ class Freedom:
         Its pose.
     focal
         Its focal length; fy keeps its ratio to fx.
+    axis
+        Where the lens's axis meets the picture, cx and cy.
     bends
         Which of its distortion coefficients.
     """
 
     placed: bool = True
     focal: bool = True
+    axis: bool = False
     bends: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
-        """How many parameters these are: 6 of the pose, the focal length, the coefficients."""
-        return 6 * self.placed + self.focal + len(self.bends)
+        """How many parameters these are: 6 of the pose, the focal length, 2 of the axis, the coefficients."""
+        return 6 * self.placed + self.focal + 2 * self.axis + len(self.bends)
 
 
 def turned(vectors: Floats) -> Floats:

@@ -134,6 +134,8 @@ def linearised(
     if freedom.focal:
         aspect = camera.matrix[1, 1] / camera.matrix[0, 0]
         columns.append(by_lens[:, :1] + aspect * by_lens[:, 1:2])
+    if freedom.axis:
+        columns.append(by_lens[:, 2:4])
     columns.append(by_lens[:, [4 + order for order in freedom.bends]])
     by_camera = np.concatenate(columns, axis=1).transpose(2, 0, 1) * seen.share
     by_body = by_point.transpose(2, 0, 1) * seen.share
@@ -268,6 +270,9 @@ def _moved(
                 camera, matrix=camera.matrix * np.array([[growth, 1, 1], [1, growth, 1], [1, 1, 1]])
             )
             values = values[1:]
+        if freedom.axis:
+            shift = np.array([[0, 0, values[0]], [0, 0, values[1]], [0, 0, 0]])
+            camera, values = replace(camera, matrix=camera.matrix + shift), values[2:]
         bends = camera.distortions.copy()
         bends[list(freedom.bends)] += values
         cameras.append(replace(camera, distortions=bends))

@@ -131,6 +131,7 @@ def _freedoms(cameras: Sequence[Camera], wish: Wish) -> tuple[Freedom, ...]:
         Freedom(
             placed=index > 0 and "extrinsics" not in wish.fix,
             focal=bending,
+            axis=bending and wish.axis,
             bends=ESTIMATED[wish.distortion][camera.fisheye] if bending else (),
         )
         for index, camera in enumerate(cameras)

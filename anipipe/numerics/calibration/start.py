@@ -34,6 +34,9 @@ class Wish:
     distortion
         What is estimated: ``none``, ``k1``, ``k1k2`` or ``full`` (k1, k2, p1, p2, k3; fisheye k1 .. k4). The
         other coefficients stay 0, or what they start from.
+    axis
+        Estimate where each lens's axis meets the picture, too; else it is the middle of the picture, or as
+        the cameras to start from have it.
     fix
         ``intrinsics``, ``extrinsics`` or both, of the cameras to start from.
     world
@@ -50,6 +53,7 @@ class Wish:
 
     fisheye: bool = False
     distortion: str = "k1k2"
+    axis: bool = False
     fix: Collection[str] = ()
     world: World | None = None
     units: str = "mm"

@@ -14,64 +14,88 @@ from anipipe.numerics.lenses import Floats
 
 FOCAL = 0.02  # relative standard deviation from which on a focal length counts as not determined
 SHIFT = 0.5  # px, of the outermost corners, by one standard deviation of a coefficient
-TANGENTIAL = (2, 3)
+CENTRE = 0.02  # of the focal length, standard deviation from which on the axis counts as not determined
+SIGNIFICANT = 3.0  # standard deviations from which on a term is not what it would be held at
+FOCAL_LENGTH, AXIS = "focal length", "axis"
 BENDS = {False: ("k1", "k2", "p1", "p2", "k3"), True: ("k1", "k2", "k3", "k4")}
 
 
 @dataclass(frozen=True)
 class Term:
-    """A term of a lens that is not determined.
+    """A term of a lens, and how well it is known.
 
     Attributes
     ----------
-    order
-        Of its distortion coefficient; None for the focal length.
+    name
+        ``focal length``, ``axis``, or that of a distortion coefficient.
     excess
         How many times less certain it is than it may be.
+    significance
+        How many standard deviations it is away from what it would be held at.
     held
-        A camera that has the term as it is to stay.
+        A camera that has the term as it is to stay if it is not determined.
     """
 
-    order: int | None
+    name: str
     excess: float
+    significance: float
     held: Camera
 
     @property
-    def rank(self) -> float:
-        """The power of the radius by which it grows; the focal length comes before all."""
-        return np.inf if self.order is None else _power(self.order, self.held.fisheye)
+    def doubtful(self) -> bool:
+        """Whether it is too uncertain; one that is clearly not what it would be held at is never."""
+        return self.excess > 1 and (self.name == FOCAL_LENGTH or self.significance < SIGNIFICANT)
 
     @property
-    def free(self) -> bool:
-        """Whether no other term does nearly the same: the focal length, tangential distortion."""
-        return self.order is None or (not self.held.fisheye and self.order in TANGENTIAL)
+    def order(self) -> int:
+        """Of a distortion coefficient."""
+        return BENDS[self.held.fisheye].index(self.name)
+
+    @property
+    def power(self) -> int:
+        """Of the radius by which a radial coefficient grows; 0 for terms that none other makes up for."""
+        if self.name in (FOCAL_LENGTH, AXIS) or (not self.held.fisheye and self.name in ("p1", "p2")):
+            return 0
+        return _power(self.order, self.held.fisheye)
 
     def reset(self, camera: Camera) -> Camera:
         """Return the camera with the term as it is to stay."""
-        if self.order is None:
-            return replace(camera, matrix=self.held.matrix)
-        bends = camera.distortions.copy()
-        bends[self.order] = self.held.distortions[self.order]
-        return replace(camera, distortions=bends)
+        matrix, held = camera.matrix.copy(), self.held.matrix
+        if self.name == FOCAL_LENGTH:
+            matrix[[0, 1], [0, 1]] = held[[0, 1], [0, 1]]
+        elif self.name == AXIS:
+            matrix[:2, 2] = held[:2, 2]
+        else:
+            bends = camera.distortions.copy()
+            bends[self.order] = self.held.distortions[self.order]
+            return replace(camera, distortions=bends)
+        return replace(camera, matrix=matrix)
 
     def without(self, freedom: Freedom) -> Freedom:
         """Return the freedom less this term."""
-        if self.order is None:
+        if self.name == FOCAL_LENGTH:
             return replace(freedom, focal=False)
+        if self.name == AXIS:
+            return replace(freedom, axis=False)
         return replace(freedom, bends=tuple(order for order in freedom.bends if order != self.order))
 
     def __str__(self) -> str:
         """Say that it was fixed, and what to film."""
-        camera, order = self.held, self.order
+        camera = self.held
         told = f"camera {camera.name}: the recordings do not determine"
-        if order is None:
+        if self.name == FOCAL_LENGTH:
             return (
                 f"{told} the focal length, which is taken to be {camera.matrix[0, 0]:.0f} px; film the board "
                 "tilted, near to the camera and far from it"
             )
+        if self.name == AXIS:
+            return (
+                f"{told} where the lens's axis meets the picture, which is taken to be "
+                f"({camera.matrix[0, 2]:g}, {camera.matrix[1, 2]:g}); film the board tilted to all sides"
+            )
         return (
-            f"{told} {BENDS[camera.fisheye][order]} of the lens, which is left at "
-            f"{camera.distortions[order]:g}; film the board up to the borders of the picture"
+            f"{told} {self.name} of the lens, which is left at {camera.distortions[self.order]:g}; film the "
+            "board up to the borders of the picture"
         )
 
 
@@ -100,8 +124,10 @@ def undetermined(
     Returns
     -------
     By the index of the camera, the term to fix first of those that are not: a focal length known to less
-    than 2 % (:data:`FOCAL`), the highest radial or a tangential coefficient whose standard deviation moves
-    the outermost corners by more than half a pixel (:data:`SHIFT`). Empty if all is determined.
+    than 2 % (:data:`FOCAL`), an axis that is off by more than 2 % of it (:data:`CENTRE`), the highest radial
+    or a tangential coefficient whose standard deviation moves the outermost corners by more than half a pixel
+    (:data:`SHIFT`); but none that is 3 standard deviations away from what it would be held at, save the focal
+    length, which is held at a mere guess. Empty if all is determined.
     """
     spread = noise * np.sqrt(np.diagonal(covariance(adjusted.normal)))
     found = {}
@@ -109,20 +135,31 @@ def undetermined(
         zip(adjusted.state.cameras, freedoms, parameter_ranges(freedoms), strict=True)
     ):
         lens = spread[own][6 * freedom.placed :]
-        terms = []
-        if freedom.focal:
-            terms.append(Term(None, lens[0] / camera.matrix[0, 0] / FOCAL, held[index]))
-            lens = lens[1:]
-        radius = _outermost(camera, pixels[index])
-        for order, deviation in zip(freedom.bends, lens, strict=True):
-            shift = deviation * camera.matrix[0, 0] * _reach(radius, order, camera.fisheye)
-            terms.append(Term(order, shift / SHIFT, held[index]))
+        terms = _terms(camera, freedom, lens, held[index], _outermost(camera, pixels[index]))
         # radial terms make up for each other: while the highest is determined, so is their sum
-        highest = max((term.rank for term in terms if term.order is not None), default=0)
-        doubtful = [term for term in terms if term.excess > 1 and (term.free or term.rank == highest)]
+        highest = max((term.power for term in terms), default=0)
+        doubtful = [term for term in terms if term.doubtful and term.power in (0, highest)]
         if doubtful:
-            found[index] = max(doubtful, key=lambda term: term.rank)
+            found[index] = doubtful[0]
     return found
+
+
+def _terms(camera: Camera, freedom: Freedom, deviations: Floats, held: Camera, radius: float) -> list[Term]:
+    """List what was free of a lens, the focal length first, given its standard deviations."""
+    rest, terms = list(deviations), []
+    if freedom.focal:
+        deviation, focal = rest.pop(0), camera.matrix[0, 0]
+        away = abs(focal - held.matrix[0, 0]) / deviation
+        terms.append(Term(FOCAL_LENGTH, deviation / focal / FOCAL, away, held))
+    if freedom.axis:
+        both = np.array([rest.pop(0), rest.pop(0)])
+        away = float(np.max(np.abs(camera.matrix[:2, 2] - held.matrix[:2, 2]) / both))
+        terms.append(Term(AXIS, float(both.max()) / (CENTRE * camera.matrix[0, 0]), away, held))
+    for order, deviation in zip(freedom.bends, rest, strict=True):
+        shift = deviation * camera.matrix[0, 0] * _reach(radius, order, camera.fisheye)
+        away = abs(camera.distortions[order] - held.distortions[order]) / deviation
+        terms.append(Term(BENDS[camera.fisheye][order], shift / SHIFT, away, held))
+    return terms
 
 
 def _outermost(camera: Camera, pixels: Floats) -> float:
@@ -221,6 +258,8 @@ def deviations(
         lens = np.sqrt(np.diagonal(part))[6 * freedom.placed :].tolist()
         if freedom.focal:
             told["focal_length"] = lens.pop(0)
+        if freedom.axis:
+            told |= {"axis_x": lens.pop(0), "axis_y": lens.pop(0)}
         told |= dict(zip((BENDS[camera.fisheye][order] for order in freedom.bends), lens, strict=True))
         if freedom.placed:
             told |= _placed(camera, part[:6, :6], world)
