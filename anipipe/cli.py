@@ -459,7 +459,7 @@ def check(paths: tuple[Path, ...], poses: Path | None, cam_regex: str | None, as
 def _stack(poses: Sequence[Any], settings: Resolved) -> Any:
     """Return the pixels of a trial's views that triangulation would use."""
     options = pose_3d.TriangulationOptions.of(settings)
-    return pose_3d.stack(poses, pose_3d.merge_joints(poses), options)[0]
+    return pose_3d.stack(poses, pose_3d.merge_joints(poses), options)[0][..., 0, :]
 
 
 def _board(settings: Resolved) -> Any:

@@ -52,6 +52,8 @@ def result_lines(result: Result) -> Iterator[str]:
     yield from _job_lines(result.opened, forced)
     for problem in result.problems:
         yield wrapped(problem, paint("problem: ", "red"))
+    for text in outcome.without:
+        yield wrapped(text, paint("note: ", "yellow"))
     if outcome.left_out or any(job.stage.collected for job in (*outcome.blocked, *outcome.failed)):
         yield wrapped("the tables are incomplete; summaries/missing.csv tells what they lack, and why")
     counts = plan.counts(selected)

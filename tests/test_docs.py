@@ -113,6 +113,9 @@ def test_commands_that_are_named_exist(page: Path) -> None:
             continue
         command = cli.commands.get(name)
         assert command is not None, f"anipipe {name}"
+        if isinstance(command, click.Group):
+            assert words and words[0] in command.commands, f"anipipe {name}"
+            command = command.commands[words[0]]
         options = {text for param in command.params for text in (*param.opts, *param.secondary_opts)}
         for word in words:
             if word.startswith("-"):
@@ -121,7 +124,8 @@ def test_commands_that_are_named_exist(page: Path) -> None:
 
 def test_options_that_the_text_names_exist() -> None:
     known = {"--force", "--help"}
-    for command in cli.commands.values():
+    inner = [c.commands.values() for c in cli.commands.values() if isinstance(c, click.Group)]
+    for command in (*cli.commands.values(), *(command for group in inner for command in group)):
         known |= {text for param in command.params if isinstance(param, click.Option) for text in param.opts}
     for page in PAGES:
         if page.name != "CONTRIBUTING.md":  # it names those of other programs

@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from anipipe.commands.opening import MADE_OTHERWISE, Opened
+from anipipe.commands.opening import Opened
 from anipipe.commands.run import locked
-from anipipe.config import default, lookup
 from anipipe.engine.declare import Unit
 from anipipe.engine.freshness import PENDING, State
 from anipipe.engine.jobs import Examined, Job
@@ -129,13 +128,6 @@ def _objection(job: Job, examined: Examined) -> str:
         return f"a table over sessions stays as it is; to have it gathered anew: --force {path}"
     if pending:
         return f"{pending[0]}, which it rests on, is still to be made"
-    config = job.unit.settings.config
-    lacking = [k for k in MADE_OTHERWISE.get(job.stage.name, ()) if lookup(config, k) != default(k)]
-    if lacking:
-        return (
-            f"it was made with {' and '.join(lacking)}, which this version has not, and would be made again "
-            "without once something changes; it is used as it is"
-        )
     return ""
 
 

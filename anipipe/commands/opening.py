@@ -24,10 +24,6 @@ NOT_YET = {
     "network": _NO_NETWORKS,
     "converted_video_speed": "this version converts no videos",
 }
-#: Stages whose results would be others without what is lacking.
-MADE_OTHERWISE = {
-    "pose-3d": ("triangulation.optim", "triangulation.ransac", "triangulation.weights"),
-}
 #: Values that are not the default and still ask for nothing that is lacking.
 _HARMLESS = {"model_type": ("import",), "triangulation.weights": ("score",)}
 

@@ -100,6 +100,10 @@ class CalibrationSettings(Section):
     distortion: Literal["none", "k1", "k1k2", "full"] = key(
         "k1k2", "Distortion of the lens that is estimated; full: k1, k2, p1, p2, k3"
     )
+    optical_axis: Literal["free", "centre"] = key(
+        "free",
+        "Where the axis of each lens meets the picture: found if the recordings tell, or held in its middle",
+    )
     fix: Fixed = key((), "Parts of calibration_init that are kept as they are")
     world: Literal["camera", "board"] = key(
         "camera",
@@ -107,13 +111,13 @@ class CalibrationSettings(Section):
     )
     world_recording: str | None = key(
         None,
-        'world = "board": the recording in which the board lies at the origin, its name without the camera; '
-        "left out: the first",
+        'With world = "board": the recording in which the board lies at the origin, its name without the '
+        "camera; left out: the first",
         example="floor",
     )
     world_frame: int | None = key(
         None,
-        'world = "board": the frame in it; left out: the first in which the board was found',
+        'With world = "board": the frame in it; left out: the first in which the board was found',
         unit="frame",
         ge=0,
         example=12,
@@ -202,7 +206,9 @@ class TriangulationSettings(Section):
     constraints_weak: Pairs = key((), "optim: pairs of joints whose distance stays nearly the same")
     optim_chunking: bool = key(
         False,
-        "Anipose's: not needed here, recordings of any length are optimised as a whole",
+        "Anipose's: not needed here",
+        notice="has no effect: recordings of any length are optimised as a whole",
+        notice_when=True,
     )
     optim_chunking_size: int = key(1000, "Anipose's: not needed here", unit="frames", ge=1)
     axes: Axes | None = key(

@@ -48,6 +48,8 @@ class Outcome:
     ----------
     made, failed, blocked : list of Job
         Jobs that were done, that failed, and that could not be begun.
+    without : list of str
+        What other jobs did without: inputs that they gather, and that are not current.
     left_out : list of str
         Inputs that the tables are without.
     withdrawn : list of str
@@ -58,6 +60,7 @@ class Outcome:
     failed: list[Job] = field(default_factory=list)
     blocked: list[Job] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
 
 
@@ -149,7 +152,7 @@ class Runner:
                 self._remember_given(job, examined)
             elif verdict.state is State.FRESH:
                 self._forget_failure(job)
-            self.outcome.left_out.extend(examined.situation.left_out)
+            self._note_left_out(job, examined.situation.left_out)
         self._settle(job, verdict, ran=False)
 
     def _submit(self, running: _Running) -> None:
@@ -255,8 +258,15 @@ class Runner:
         verdict = Verdict(State.FRESH, running.examined.verdict.reasons)
         running.examined.verdict = verdict
         self.outcome.made.append(job)
-        self.outcome.left_out.extend(situation.left_out)
+        self._note_left_out(job, situation.left_out)
         self._settle(job, verdict, ran=True, seconds=made.seconds, notices=made.notes.get("notices", []))
+
+    def _note_left_out(self, job: Job, left_out: list[str]) -> None:
+        """Note what a job leaves out: a table is incomplete by it, another job does without."""
+        if job.stage.fan_in:
+            self.outcome.left_out.extend(left_out)
+        else:
+            self.outcome.without.extend(f"{job.label} does without {text}" for text in left_out)
 
     def _fail(self, running: _Running, failed: Failed) -> None:
         job = running.job

@@ -117,6 +117,9 @@ def reconstruct(
         points = None
     else:
         points, chosen = _searched(pixels, rig, method, method.search)
+        # where too few cameras see a point to be triangulated, none of them was contradicted
+        few = contributing(pixels[..., 0, :], rig).sum(axis=0) < method.min_cams
+        chosen[:, few] = 0
     image, certainty = _picked(pixels, chosen), _picked(scores, chosen)
     importance = None if weights is None else _picked(weights, chosen)
     points = _placed(points, image, rig, method, importance)

@@ -34,7 +34,7 @@ from anipipe.numerics.calibration.world import World
 from anipipe.numerics.cameras import Rig
 from anipipe.stages.boards import BoardOptions
 from anipipe.stages.calibration_evidence import animal_points, page_without_board, pictures
-from anipipe.stages.options import setting
+from anipipe.stages.options import engine_version, setting
 from anipipe.stages.pose_3d import in_three_dimensions
 
 #: Of a picture's diagonal: a larger median error is no calibration.
@@ -49,6 +49,7 @@ class CalibrationOptions(BoardOptions):
     init: str | None = setting("calibration.calibration_init")
     fisheye: bool = setting("calibration.fisheye")
     distortion: str = setting("calibration.distortion")
+    axis: str = setting("calibration.optical_axis")
     fix: tuple[str, ...] = setting("calibration.fix")
     units: str = setting("calibration.units")
     world: str = setting("calibration.world")
@@ -63,7 +64,7 @@ class CalibrationOptions(BoardOptions):
         facts = super().facts()
         if not self.animal:
             facts |= {key: {} for key in ("cameras.*.offset", "cameras.*.frame_offset")}
-        return facts
+        return facts | engine_version(self.engine)
 
     def wish(self) -> Wish:
         """Return what is asked of the solver."""
@@ -71,6 +72,7 @@ class CalibrationOptions(BoardOptions):
         return Wish(
             fisheye=self.fisheye,
             distortion=self.distortion,
+            axis=self.axis == "free",
             fix=self.fix,
             world=World(self.world_recording, self.world_frame) if on_board else None,
             units=self.units,
@@ -194,5 +196,5 @@ STAGE = Stage(
     version=2,
     options=CalibrationOptions,
     enabled=in_three_dimensions,
-    libraries=("aniposelib", "opencv-contrib-python"),
+    libraries=("opencv-contrib-python",),
 )

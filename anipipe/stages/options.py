@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 from typing import Any, Self
 
 from anipipe.config import Resolved, default, lookup
@@ -34,6 +35,16 @@ class SettingsOptions:
     def introduced(cls) -> dict[str, Any]:
         """Return the keys' defaults; a default that changes raises the version of the stages that read it."""
         return {key: default(key) for _, key in _keys(cls)}
+
+
+def engine_version(engine: str) -> dict[str, Any]:
+    """Return the facts about the program that was chosen for a stage; what is anipipe's own has none."""
+    if engine == "anipipe":
+        return {}
+    try:
+        return {f"engine {engine}": importlib.metadata.version(engine)}
+    except importlib.metadata.PackageNotFoundError:
+        return {f"engine {engine}": None}
 
 
 def _keys(cls: type[SettingsOptions]) -> tuple[tuple[str, str], ...]:

@@ -23,7 +23,7 @@ from anipipe.numerics.alignment import standardise
 from anipipe.numerics.cameras import Camera, Rig
 from anipipe.numerics.reconstruction import InTime, Method, Reconstruction, Search, reconstruct
 from anipipe.numerics.subsets import Rule
-from anipipe.stages.options import SettingsOptions, setting
+from anipipe.stages.options import SettingsOptions, engine_version, setting
 from anipipe.suggest import no_joint
 
 Floats = NDArray[np.float64]
@@ -78,7 +78,7 @@ class TriangulationOptions(SettingsOptions):
         for switch, names in _ONLY_WITH.items():
             if not facts[switch]:
                 facts |= {key: defaults[key] for key in (f"triangulation.{name}" for name in names)}
-        return facts
+        return facts | engine_version(self.engine)
 
     def method(self, joints: Sequence[str]) -> Method:
         """Return how pixels of these joints become points."""

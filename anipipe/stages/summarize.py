@@ -24,7 +24,7 @@ from anipipe.artifacts import (
 from anipipe.config import Resolved
 from anipipe.engine.declare import THIS_UNIT, Artifact, Names, Read, Stage, each, optional
 from anipipe.formats.poses2d import Pose2D
-from anipipe.formats.poses3d import Pose3D, pose_3d_columns
+from anipipe.formats.poses3d import FILLED, Pose3D, pose_3d_columns
 from anipipe.formats.tables import Table
 from anipipe.stages.options import SettingsOptions, setting
 from anipipe.stages.pose_3d import common_frames
@@ -80,6 +80,10 @@ def summarize_3d(pose: Pose3D, where: Names, *, options: LabelOptions) -> Table:
         np.arange(rows),
     ]
     table = dict(zip(pose_3d_columns(pose.joints), columns, strict=True))
+    if pose.filled is not None:
+        table |= {
+            f"{joint}_{FILLED}": pose.filled[:, at].astype(float) for at, joint in enumerate(pose.joints)
+        }
     return _labelled(table, where, where["trial"])
 
 

@@ -414,6 +414,7 @@ def test_the_animal_takes_part_where_its_poses_are_current(lab: Lab):
     broken.write_text("not a prediction\n")
     said = lab.run("run-all", check=1)
     # the broken one is left out, and the others of its session take part
+    assert "calibrate calibration does without pose-2d s2/t1_B: failed" in said
     assert "failed pose-2d s2/t1_B" in said and "done calibrate" in said and "failed calibrate" not in said
     assert (lab.root / "calibration/calibration.toml").read_text() != together
     assert "pose-3d s1/t1" in lab.run("status", "--why") or "0 jobs done" in lab.run("run-all", check=1)

@@ -293,14 +293,13 @@ def reference() -> Rig:
 
 @pytest.mark.parametrize("distortion", ["k1", "k1k2", "full"])
 def test_a_mirrored_board_on_glass(distortion, glass, glass_board, reference):
-    """Near the reference, whose optical axes are up to 32 px off the pictures' centres, as ours are not."""
-    found = calibrate(glass, glass_board.points, wish=Wish(distortion=distortion))
+    """The reference's optical axes are up to 32 px off the pictures' centres: held there, focal lengths bend."""
+    found = calibrate(glass, glass_board.points, wish=Wish(distortion=distortion, axis=True))
     report = corner_errors(glass, found, glass_board.points)
     assert report["overall"]["corners"] >= 1900
     assert report["overall"]["median"] < 0.5
     for camera in found.rig.cameras:
         assert camera.matrix[0, 0] == pytest.approx(reference.camera(camera.name).matrix[0, 0], rel=0.05)
-    # the pair of cameras that is off most holds camera 3, whose axis is farthest from its picture's centre
     assert distances(found.rig) == pytest.approx(distances(reference), rel=0.05)
 
 

@@ -192,9 +192,9 @@ def _folds(camera: Camera, size: tuple[int, int]) -> Iterator[Alarm]:
         (camera.name,),
         f"camera {camera.name}: in {share:.1%} of its picture, towards the border, the lens model leads "
         "nowhere; points seen there get no 3D from this camera",
-        "Film the board also near the borders and corners of the picture, and set calibration.distortion = "
-        '"k1k2" or "full" (only k1 cannot follow a wide lens to its border); for a fisheye lens '
-        "calibration.fisheye = true.",
+        "Film the board also near the borders and corners of the picture: there the lens is a guess so far. "
+        'If calibration.distortion is "k1", set "k1k2" or "full", as k1 alone cannot follow a wide lens to '
+        "its border; for a fisheye lens set calibration.fisheye = true.",
     )
 
 

@@ -31,9 +31,9 @@ class Solution:
         (cameras, instants, corners): the corner took part in the last solution.
     deviations
         Standard deviation of each parameter that was estimated, by camera and parameter: ``focal_length``,
-        ``axis_x`` and ``axis_y`` (px), ``k1`` and so on, ``rotation_x`` .. ``rotation_z`` (degrees, about the camera's own axes),
-        ``centre_x`` .. ``centre_z`` (length unit, of the camera's place in the world, whose origin and axes
-        count as exact). Empty where the engine does not tell.
+        ``axis_x`` and ``axis_y`` (px), ``k1`` and so on, ``rotation_x`` .. ``rotation_z`` (degrees, about the
+        camera's own axes), ``centre_x`` .. ``centre_z`` (length unit, of the camera's place in the world,
+        whose origin and axes count as exact). Empty where the engine does not tell.
     remarks
         What was fixed or changed on the way, and why.
     """

@@ -149,7 +149,8 @@ def _errors(views: BoardViews, off: Floats) -> Iterator[Alarm]:
                 (camera,),
                 f"{text}; sharp pictures come to 0.1 to 0.5 px",
                 "Look at the worst frames for blur, glare and frames that were not taken at the same time; "
-                "move the board more slowly, give more light, and check that it is flat.",
+                "move the board more slowly, give more light, and check that it is flat. If arrows in the "
+                "report point outwards or inwards, the lens needs a richer model (calibration.distortion).",
             )
 
 
@@ -231,7 +232,7 @@ def _flat(views: BoardViews, depth: Floats, solution: Solution) -> Iterator[Alar
         if ratio is None or ratio >= FLAT:
             continue
         focal = float(solution.rig.camera(camera).matrix[0, 0])
-        known = told is not None and told["focal_length"] < FOCAL_KNOWN * focal
+        known = told is None or told["focal_length"] < FOCAL_KNOWN * focal
         consequence = (
             "its focal length rests on the tilt of the board alone"
             if known
