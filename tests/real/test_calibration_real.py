@@ -293,7 +293,7 @@ def reference() -> Rig:
 
 @pytest.mark.parametrize("distortion", ["k1", "k1k2", "full"])
 def test_a_mirrored_board_on_glass(distortion, glass, glass_board, reference):
-    """The reference's optical axes are up to 32 px off the pictures' centres: held there, focal lengths bend."""
+    """The reference's optical axes are up to 32 px off the centres: held there, focal lengths bend."""
     found = calibrate(glass, glass_board.points, wish=Wish(distortion=distortion, axis=True))
     report = corner_errors(glass, found, glass_board.points)
     assert report["overall"]["corners"] >= 1900
