@@ -214,8 +214,8 @@ def _lengths(report: Mapping[str, Any], off: Floats, units: str) -> str:
         "<h2>Lengths on the board</h2>\n<p>Distances between neighbouring corners, triangulated without "
         f"knowledge of the board, less what they are on it ({told['spacing']:g} {escape(units)}): on average "
         f"{told['mean']:+.3g} {escape(units)}, root mean square {told['rms']:.3g} {escape(units)} "
-        f"({share:.1%}), of {told['count']} distances. An average far from 0 means a wrong size of the "
-        "squares.</p>\n"
+        f"({share:.1%}), of {told['count']} distances. An average far from 0 means that the "
+        "cameras' scale is not the board's.</p>\n"
         f'<div class="grid"><figure>{drawing}<figcaption>Errors in {escape(units)}; the end bins hold all '
         "that are larger.</figcaption></figure></div>"
     )

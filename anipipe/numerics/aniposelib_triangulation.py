@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anipipe.errors import DataError
 from anipipe.numerics.cameras import Rig
 from anipipe.numerics.lenses import Floats
+from anipipe.numerics.refinement.start import optimisable
 
 ENGINE = "aniposelib"
 
@@ -41,7 +43,7 @@ def camera_group(rig: Rig) -> Any:
 
 def triangulate(pixels: Floats, rig: Rig) -> Floats:
     """Triangulate (cameras, points, 2) px: (points, 3), NaN where fewer than two cameras see a point."""
-    with _quiet():
+    with _called():
         return np.asarray(camera_group(rig).triangulate(pixels), dtype=np.float64)
 
 
@@ -55,22 +57,54 @@ def triangulate_ransac(pixels: Floats, rig: Rig, *, min_cams: int) -> tuple[Floa
     there = seen.any(axis=0)
     points, used = np.full((pixels.shape[1], 3), np.nan), np.zeros_like(seen)
     if there.any():
-        with _quiet():
+        with _called():
             found = camera_group(rig).triangulate_ransac(pixels[:, there], min_cams=min_cams)
         points[there] = found[0]
         used[:, there] = np.asarray(found[1])[:, :, 0].astype(bool)
     return points, used & np.isfinite(points[:, 0])
 
 
-def optimise(points: Floats, pixels: Floats, rig: Rig, settings: Mapping[str, Any]) -> Floats:
+def optimise(points: Floats, pixels: Floats, rig: Rig, settings: Mapping[str, Any]) -> tuple[Floats, str]:
     """Optimise (frames, joints, 3) points that are seen at (cameras, frames, joints, 2) px.
 
-    The settings are those of :func:`anipipe.numerics.refinement.solver.optimise`, constraints included.
+    Joints that are in no frame are not handed over, nor are their constraints: aniposelib puts them into the
+    origin. The settings are those of :func:`anipipe.numerics.refinement.solver.optimise`, constraints
+    included.
+
+    Returns
+    -------
+    points
+        (frames, joints, 3).
+    reason
+        Why they are those that were given, by the rule of the other engine; empty if they were optimised.
     """
-    limbs = {name: [list(pair) for pair in settings[name]] for name in ("constraints", "constraints_weak")}
-    with _quiet():
-        found = camera_group(rig).optim_points(pixels, points.copy(), **{**settings, **limbs})
-    return np.asarray(found, dtype=np.float64)
+    present, reason = optimisable(points, pixels)
+    if reason:
+        return points, reason
+    place = np.cumsum(present) - 1
+    limbs = {
+        name: [place[list(pair)].tolist() for pair in settings[name] if present[list(pair)].all()]
+        for name in ("constraints", "constraints_weak")
+    }
+    out = np.full_like(points, np.nan)
+    with _called():
+        out[:, present] = camera_group(rig).optim_points(
+            pixels[:, :, present], points[:, present], **{**settings, **limbs}
+        )
+    return out, ""
+
+
+@contextlib.contextmanager
+def _called() -> Iterator[None]:
+    """Let aniposelib print nothing, and say what to do where it fails on its numbers."""
+    try:
+        with _quiet():
+            yield
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise DataError(
+            f"aniposelib fails on this trial ({error}), as it does on animals that do not move, for example; "
+            'set triangulation.engine = "anipipe"'
+        ) from error
 
 
 @contextlib.contextmanager

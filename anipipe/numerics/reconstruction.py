@@ -47,7 +47,7 @@ class Method:
     Attributes
     ----------
     min_cams
-        From how many cameras on a point is triangulated.
+        From how many cameras on that see it a point is triangulated.
     search
         Leaves out cameras that contradict the others; None takes all.
     refined
@@ -80,8 +80,8 @@ class Reconstruction:
         (cameras, frames, joints): the camera saw the joint and was left out; None if none could be.
     filled
         (frames, joints): the point rests on no camera; None if there are no such.
-    remark
-        Why nothing was optimised, else empty.
+    remarks
+        What went otherwise than asked for when points were optimised, a clause each.
     """
 
     points: Floats
@@ -90,7 +90,7 @@ class Reconstruction:
     score: Floats
     excluded: Bools | None = None
     filled: Bools | None = None
-    remark: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def reconstruct(
@@ -110,29 +110,32 @@ def reconstruct(
     method
         How.
     weights
-        (cameras, frames, joints, hypotheses) of squared errors; None counts all alike. aniposelib knows none.
+        (cameras, frames, joints, hypotheses) of squared errors; None counts all alike. With 0 or NaN nothing
+        was seen. aniposelib knows none.
     """
+    if weights is not None:
+        pixels = np.where((weights > 0)[..., None], pixels, np.nan)
+    seen = contributing(pixels, rig).any(axis=-1)
     if method.search is None:
         chosen = np.zeros(pixels.shape[:3], dtype=np.intp)
-        points = None
+        points: Floats | None = None
     else:
         points, chosen = _searched(pixels, rig, method, method.search)
-        # where too few cameras see a point to be triangulated, none of them was contradicted
-        few = contributing(pixels[..., 0, :], rig).sum(axis=0) < method.min_cams
-        chosen[:, few] = 0
+        # where too few cameras see a point to be triangulated, none of them was contradicted, and the rule
+        # "smallest-error" takes those that there are
+        few = seen.sum(axis=0) < method.min_cams
+        points[few], chosen[:, few] = np.nan, 0
     image, certainty = _picked(pixels, chosen), _picked(scores, chosen)
     importance = None if weights is None else _picked(weights, chosen)
     points = _placed(points, image, rig, method, importance)
-    excluded = None if method.search is None else contributing(pixels[..., 0, :], rig) & (chosen < 0)
+    excluded = None if method.search is None else seen & (chosen < 0)
     if method.in_time is not None:
         found = _optimised(points, image, certainty, rig, method, method.in_time, importance)
         return replace(found, excluded=excluded)
     return Reconstruction(points, *quality(points, image, certainty, rig), excluded)
 
 
-def _searched(
-    pixels: Floats, rig: Rig, method: Method, search: Search
-) -> tuple[Floats | None, NDArray[np.intp]]:
+def _searched(pixels: Floats, rig: Rig, method: Method, search: Search) -> tuple[Floats, NDArray[np.intp]]:
     """Choose the cameras, and of each camera the hypothesis, that each point comes from; -1 for none."""
     if method.engine == aniposelib_triangulation.ENGINE:
         shape = pixels.shape[1:3]
@@ -178,14 +181,17 @@ def _optimised(
     """Optimise in time, and rate the result as Anipose does when it optimises."""
     seen = np.isfinite(image[..., 0])
     settings: dict[str, Any] = asdict(in_time)
-    remark = ""
+    remarks: tuple[str, ...] = ()
     if method.engine == aniposelib_triangulation.ENGINE:
-        points = aniposelib_triangulation.optimise(points, image, rig, settings)
+        points, reason = aniposelib_triangulation.optimise(points, image, rig, settings)
         filled = ~seen.any(axis=0)
     else:
-        importance = None if weights is None else np.nan_to_num(weights)
-        found = optimise(points, image, rig, weights=importance, **settings)
-        points, filled, remark = found.points, found.filled, found.reason
+        found = optimise(points, image, rig, weights=weights, **settings)
+        points, filled, reason = found.points, found.filled, found.reason
+        if not found.converged:
+            remarks = (f"stopped after {found.steps} steps before it had settled",)
+    if reason:
+        remarks = (f"nothing was optimised: {reason}",)
     there = np.isfinite(points[..., 0])
     error, _, _ = quality(points, image, certainty, rig)
     count = seen.sum(axis=0).astype(np.float64)
@@ -196,5 +202,5 @@ def _optimised(
         np.where(there, count, np.nan),
         np.where(there & np.isfinite(lowest), lowest, np.nan),
         filled=filled & there,
-        remark=remark,
+        remarks=remarks,
     )

@@ -43,7 +43,8 @@ Rule = Literal["agreement", "smallest-error"]
 THRESHOLD = 10.0  # px: 3 to 4 standard deviations of what networks find, which is off by 2 to 3 px
 LIMIT = 200.0  # px, aniposelib's: a point whose mean error is larger is none
 EARLY = 0.5  # px, aniposelib's: below, the rule "smallest-error" looks no further
-EXHAUSTIVE = 4096  # combinations: 12 cameras, or 6 with 3 hypotheses each
+EXHAUSTIVE = 256  # combinations: 8 cameras, or 4 with 3 hypotheses each; beyond, growing is quicker
+MOST = 4096  # combinations of the rule "smallest-error", which can but try all: 12 cameras
 NONE = -1  # instead of a hypothesis: the camera is left out
 
 
@@ -116,11 +117,12 @@ def choose_hypotheses(
     """Triangulate each point from at most one of several hypotheses per camera.
 
     Each point is computed by itself: neither the number nor the order of the others changes a bit of it. All
-    combinations are tried while ``(hypotheses + 1) ** cameras <= 4096``, which is 12 cameras of one
-    hypothesis each. Beyond that, the rule "agreement" tries the first hypotheses of all cameras, then grows a
+    combinations are tried while ``(hypotheses + 1) ** cameras <= 256``, which is 8 cameras of one hypothesis
+    each. Beyond that, the rule "agreement" tries the first hypotheses of all cameras, then grows a
     combination from each pair of hypotheses: each other camera joins with the hypothesis that lies nearest
     to where the pair's point is projected, if within the threshold. The first combination of all cameras
-    that agrees ends this search.
+    that agrees ends this search. The rule "smallest-error" goes on trying all up to 4096 combinations, 12
+    cameras of one hypothesis each.
 
     Parameters
     ----------
@@ -157,11 +159,11 @@ def choose_hypotheses(
         bounds = f"min_cams = {min_cams}, threshold = {threshold}, limit = {limit}"
         raise DataError(f"{bounds}: a point needs at least 2 cameras, and distances are positive and finite")
     options = image.shape[-2]
-    exhaustive = (options + 1) ** len(rig) <= EXHAUSTIVE
+    combinations = (options + 1) ** len(rig)
     if rule not in ("agreement", "smallest-error"):
         raise DataError(f'there is no rule {rule!r}; there are "agreement" and "smallest-error"')
-    if rule == "smallest-error" and not exhaustive:
-        many = f"{len(rig)} cameras with {options} hypotheses each make more than {EXHAUSTIVE} combinations"
+    if rule == "smallest-error" and combinations > MOST:
+        many = f"{len(rig)} cameras with {options} hypotheses each make more than {MOST} combinations"
         raise DataError(f'{many}, too many for the rule "smallest-error"; "agreement" does with fewer')
     shape = image.shape[1:-2]
     flat = image.reshape(len(rig), -1, options, 2)
@@ -171,7 +173,7 @@ def choose_hypotheses(
     for start in range(0, count, CHUNK):
         part = slice(start, start + CHUNK)
         search = _Search(flat[:, part], rig, rule, threshold, min_cams, limit)
-        if exhaustive:
+        if rule == "smallest-error" or combinations <= EXHAUSTIVE:
             search.try_all()
         else:
             search.grow_pairs()
@@ -257,7 +259,7 @@ class _Search:
                     active = active[~agree | (self.size[active] < self.seen[active])]
                     rows = active[self.there[pair, picks][:, active].all(axis=0)]
                     if rows.size:
-                        self._consider(rows, everyone, self._grown(rows, pair, picks, doublings))
+                        self._consider_new(rows, everyone, self._grown(rows, pair, picks, doublings))
             active = active[self.doublings[active] > doublings]
 
     def _grown(self, rows: Ints, pair: tuple[int, ...], picks: tuple[int, ...], doublings: int) -> Ints:
@@ -277,6 +279,18 @@ class _Search:
             out[index] = np.where(near, distance.argmin(axis=0), NONE)
         out[list(pair)] = np.array(picks)[:, None]
         return out
+
+    def _consider_new(self, rows: Ints, cameras: Ints, picks: Ints) -> None:
+        """Consider combinations of all cameras, but those that cannot be better than what was found.
+
+        Most pairs of cameras that are right grow to one and the same combination, and most of the others to
+        one that is smaller than what agrees already.
+        """
+        known = (picks == self.picks[:, rows]).all(axis=0)
+        smaller = (self.doublings[rows] == 0) & ((picks != NONE).sum(axis=0) < self.size[rows])
+        new = ~known & ~smaller
+        if new.any():
+            self._consider(rows[new], cameras, picks[:, new])
 
     def _consider(self, rows: Ints, cameras: Ints, picks: Ints) -> None:
         """Solve points from a combination, and keep it where it is better than what was found before.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from anipipe.artifacts import (
     BOARD_DETECTIONS,
@@ -29,7 +31,7 @@ from anipipe.numerics.calibration import aniposelib_solver, solver
 from anipipe.numerics.calibration.errors import corner_errors
 from anipipe.numerics.calibration.solution import Solution
 from anipipe.numerics.calibration.start import Wish
-from anipipe.numerics.calibration.views import BoardViews, pair_views
+from anipipe.numerics.calibration.views import BoardViews, of_cameras, pair_views
 from anipipe.numerics.calibration.world import World
 from anipipe.numerics.cameras import Rig
 from anipipe.stages.boards import BoardOptions
@@ -37,7 +39,7 @@ from anipipe.stages.calibration_evidence import animal_points, page_without_boar
 from anipipe.stages.options import engine_version, setting
 from anipipe.stages.pose_3d import in_three_dimensions
 
-#: Of a picture's diagonal: a larger median error is no calibration.
+#: Of a picture's diagonal: a camera with a larger median error is not calibrated.
 _TOO_FAR = 0.005
 
 
@@ -56,6 +58,7 @@ class CalibrationOptions(BoardOptions):
     world_recording: str | None = setting("calibration.world_recording")
     world_frame: int | None = setting("calibration.world_frame")
     animal: bool = setting("calibration.animal_calibration")
+    cam_regex: str = setting("triangulation.cam_regex")
     offsets: dict[str, list[float]] = setting("cameras.*.offset")
     frame_offsets: dict[str, int] = setting("cameras.*.frame_offset")
 
@@ -64,6 +67,8 @@ class CalibrationOptions(BoardOptions):
         facts = super().facts()
         if not self.animal:
             facts |= {key: {} for key in ("cameras.*.offset", "cameras.*.frame_offset")}
+        if self.world != "board":
+            facts |= dict.fromkeys(("calibration.world_recording", "calibration.world_frame"))
         return facts | engine_version(self.engine)
 
     def wish(self) -> Wish:
@@ -109,9 +114,11 @@ def calibrate(
     views = pair_views(detections, len(board.points))
     solution = _solve(views, board, init, poses, options)
     report = corner_errors(views, solution, board.points)
-    _refuse_nonsense(report, views.sizes)
+    _refuse_nonsense(report, views, board, options)
     _tell(report, solution)
-    page = calibration_page(report, views, solution, board.points, pictures(views, recordings))
+    page = calibration_page(
+        report, views, solution, board.points, pictures(views, recordings, options.cam_regex)
+    )
     return solution.rig, report, page
 
 
@@ -136,23 +143,60 @@ def _solve(
         return aniposelib_solver.calibrate(views, board.points, init=init, wish=options.wish())
     animal = None
     if options.animal:
-        animal = animal_points(poses, views.cameras, options.offsets, options.frame_offsets)
+        animal = animal_points(poses, views, options.offsets, options.frame_offsets)
     return solver.calibrate(views, board.points, init=init, wish=options.wish(), animal=animal)
 
 
-def _refuse_nonsense(report: dict[str, Any], sizes: Sequence[tuple[int, int]]) -> None:
-    """Refuse cameras that do not explain what they saw; 3D from them would be worse than none."""
-    median, limit = report["overall"]["median"], max(_TOO_FAR * max(math.hypot(*size) for size in sizes), 5.0)
-    if median is None or median <= limit:
+def _refuse_nonsense(
+    report: Mapping[str, Any], views: BoardViews, board: Board, options: CalibrationOptions
+) -> None:
+    """Refuse cameras that do not explain what they saw; 3D from them would be worse than none.
+
+    Raises
+    ------
+    DataError
+        Naming the camera that contradicts the others, where leaving out one makes the rest fit.
+    """
+    off = {name: told["median"] or 0.0 for name, told in report["cameras"].items()}
+    limit = {name: _limit(size) for name, size in zip(views.cameras, views.sizes, strict=True)}
+    if all(off[name] <= limit[name] for name in off):
         return
-    known = [pair for pair in report["pairs"] if pair["median"] is not None]
-    worst = max(known, key=lambda pair: pair["median"], default=None)
-    pair = f"; worst together are cameras {' and '.join(worst['cameras'])}" if worst else ""
-    raise DataError(
-        f"no cameras fit what was seen of the board: corners lie {_px(median)} px (median) from where they "
-        f"should{pair}. Were the recordings of one name made at the same time, frame by frame? Is the board "
-        "the one in [calibration]? Does it look the same when it is turned by 180 degrees?"
+    worst = sorted(off, key=lambda name: -off[name])
+    told = ", ".join(f"camera {name} {_px(off[name])}" for name in worst)
+    odd = _odd_one_out(views, board, worst, options)
+    without = (
+        f"Without camera {odd} the others agree: something is wrong with its recordings. " if odd else ""
     )
+    raise DataError(
+        "no cameras fit what was seen of the board: corners lie far from where they should (median: "
+        f"{told} px). {without}Were the recordings of one name made at the same time, frame by frame? Is the "
+        "board the one in [calibration]? Is it seen in a mirror by some? Does it look the same when it is "
+        "turned by 180 degrees? Did a camera move?"
+    )
+
+
+def _limit(size: tuple[int, int]) -> float:
+    """Return the median error, px, beyond which a camera does not fit."""
+    return max(_TOO_FAR * math.hypot(*size), 5.0)
+
+
+def _odd_one_out(
+    views: BoardViews, board: Board, suspects: Sequence[str], options: CalibrationOptions
+) -> str | None:
+    """Return the camera without which the others can be calibrated, if leaving out one is enough."""
+    if len(views.cameras) < 3 or options.fix:
+        return None
+    for name in suspects:
+        left = [index for index, camera in enumerate(views.cameras) if camera != name]
+        rest = of_cameras(views, left)
+        try:
+            found = solver.calibrate(rest, board.points, wish=replace(options.wish(), world=None))
+        except DataError:
+            continue
+        medians = np.nanmedian(found.distances.reshape(len(left), -1), axis=1)
+        if all(median <= _limit(size) / 2 for median, size in zip(medians, rest.sizes, strict=True)):
+            return name
+    return None
 
 
 def _tell(report: Mapping[str, Any], solution: Solution) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,32 +16,39 @@ from anipipe.errors import DataError, Notice
 from anipipe.formats.poses2d import Pose2D
 from anipipe.numerics.calibration.animal import pooled
 from anipipe.numerics.calibration.views import BoardViews
-from anipipe.stages.pose_3d import common_frames
+from anipipe.numerics.cameras import Camera
+from anipipe.project.naming import split_name
+from anipipe.stages.pose_3d import check_size, common_frames
 
 Floats = NDArray[np.float64]
 
 _QUALITY = 75  # of JPEG: enough to recognise the scene
 
 
-def pictures(views: BoardViews, recordings: Sequence[BoardRecording]) -> dict[str, bytes]:
+def pictures(views: BoardViews, recordings: Sequence[BoardRecording], cam_regex: str) -> dict[str, bytes]:
     """Return a JPEG of each camera, of the frame that shows most of the board.
 
     Cameras whose recordings are gone, or cannot be read, have none: the report does without.
     """
+    pattern, best = re.compile(cam_regex), {name: -1 for name in views.cameras}
     found = {}
     for recording in recordings:
-        index = views.cameras.index(recording.camera) if recording.camera in views.cameras else None
-        if index is None or recording.camera in found:
+        camera = recording.camera
+        if camera not in best:
             continue
-        counts = views.seen[index].sum(axis=1)
-        frame = 0 if recording.stills else views.instants[int(counts.argmax())][1]
+        trials = [split_name(path.stem, pattern, str(path))[1] for path in recording.paths]
+        counts = views.seen[views.cameras.index(camera)].sum(axis=1)
+        own = [index for index, (trial, _) in enumerate(views.instants) if trial in trials]
+        most = max(own, key=lambda index: int(counts[index]), default=None)
+        if most is None or counts[most] <= best[camera]:
+            continue
+        trial, number = views.instants[most]
         try:
-            video = recording.open()
-            picture = next(iter(video.read([min(frame, video.count() - 1)])))
+            picture = next(iter(recording.open().read([trials.index(trial) if recording.stills else number])))
         except (DataError, StopIteration):
             continue
         if picture[1] is not None:
-            found[recording.camera] = _jpeg(picture[1])
+            found[camera], best[camera] = _jpeg(picture[1]), int(counts[most])
     return found
 
 
@@ -59,7 +68,7 @@ def page_without_board(text: str) -> str:
 
 def animal_points(
     poses: Iterable[Pose2D],
-    cameras: Sequence[str],
+    views: BoardViews,
     offsets: Mapping[str, Sequence[float]],
     frame_offsets: Mapping[str, int],
 ) -> Floats | None:
@@ -68,9 +77,10 @@ def animal_points(
     Parameters
     ----------
     poses
-        2D poses of all trials, told apart by :attr:`Pose2D.trial`.
-    cameras
-        That are being calibrated.
+        2D poses of all trials, told apart by :attr:`Pose2D.trial`, those of one trial together. Those of
+        pictures that do not lie within the board's are left out, and told in a Notice.
+    views
+        Of the board, by the cameras that are being calibrated.
     offsets, frame_offsets
         Of the cameras, as for triangulation.
 
@@ -78,13 +88,10 @@ def animal_points(
     -------
     (cameras, points, 2) px, NaN where unseen; None, and a Notice, if there are none.
     """
-    trials: dict[str, list[Pose2D]] = {}
-    for pose in poses:
-        if pose.camera in cameras:
-            trials.setdefault(pose.trial, []).append(pose)
-    chosen = pooled(
-        _trial(views, cameras, offsets, frame_offsets) for views in trials.values() if len(views) > 1
-    )
+    cameras = views.cameras
+    fitting = (pose for pose in poses if pose.camera in cameras and _fits(pose, views, offsets))
+    trials = (list(group) for _, group in groupby(fitting, key=lambda pose: pose.trial))
+    chosen = pooled(_trial(group, cameras, offsets, frame_offsets) for group in trials if len(group) > 1)
     if chosen.shape[1]:
         return chosen
     text = (
@@ -93,6 +100,21 @@ def animal_points(
     )
     warnings.warn(text, Notice, stacklevel=2)
     return None
+
+
+def _fits(pose: Pose2D, views: BoardViews, offsets: Mapping[str, Sequence[float]]) -> bool:
+    """Say whether a pose's pictures are, or lie within, those that its camera is calibrated with."""
+    size = views.sizes[views.cameras.index(pose.camera)]
+    matrix = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    camera = Camera(pose.camera, size, matrix, np.zeros(5), np.zeros(3), np.zeros(3))
+    try:
+        check_size(pose, camera, offsets.get(pose.camera))
+    except DataError as error:
+        warnings.warn(
+            f"calibration.animal_calibration leaves out {pose.video}: {error}", Notice, stacklevel=3
+        )
+        return False
+    return True
 
 
 def _trial(

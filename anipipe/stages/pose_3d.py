@@ -20,6 +20,7 @@ from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.poses3d import Pose3D
 from anipipe.formats.video import Video
 from anipipe.numerics.alignment import standardise
+from anipipe.numerics.aniposelib_triangulation import ENGINE
 from anipipe.numerics.cameras import Camera, Rig
 from anipipe.numerics.reconstruction import InTime, Method, Reconstruction, Search, reconstruct
 from anipipe.numerics.subsets import Rule
@@ -42,6 +43,8 @@ _ONLY_WITH = {
         "reproj_error_threshold",
     ),
 }
+#: Options that aniposelib has no use for.
+_NOT_ANIPOSELIB = ("weights", "ransac_rule", "ransac_threshold", "hypotheses")
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,10 @@ class TriangulationOptions(SettingsOptions):
     def facts(self) -> dict[str, Any]:
         """Return every key with its value, or its default where it has no effect."""
         facts, defaults = super().facts(), self.introduced()
-        for switch, names in _ONLY_WITH.items():
-            if not facts[switch]:
-                facts |= {key: defaults[key] for key in (f"triangulation.{name}" for name in names)}
+        idle = [name for switch, names in _ONLY_WITH.items() if not facts[switch] for name in names]
+        if self.engine == ENGINE:
+            idle += _NOT_ANIPOSELIB
+        facts |= {key: defaults[key] for key in (f"triangulation.{name}" for name in idle)}
         return facts | engine_version(self.engine)
 
     def method(self, joints: Sequence[str]) -> Method:
@@ -150,7 +154,7 @@ def _indices(pairs: Iterable[tuple[str, str]], joints: Sequence[str]) -> tuple[t
 
 
 def _weighable(options: TriangulationOptions) -> bool:
-    if options.engine == "anipipe":
+    if options.engine != ENGINE:
         return True
     _say("triangulation.weights has no effect: aniposelib counts all 2D points alike")
     return False
@@ -159,11 +163,11 @@ def _weighable(options: TriangulationOptions) -> bool:
 def _say_how(
     found: Reconstruction, cameras: Sequence[str], pixels: Floats, options: TriangulationOptions
 ) -> None:
-    if found.remark:
-        _say(f"triangulation.optim: nothing was optimised: {found.remark}")
+    for remark in found.remarks:
+        _say(f"triangulation.optim: {remark}")
     if found.filled is not None and found.filled.any():
         _say(
-            f"{100 * found.filled.mean():.2g} % of the points were seen by no camera and follow from their "
+            f"{100 * found.filled.mean():.2g} % of the points rest on no camera and follow from their "
             "neighbours in time (columns JOINT_filled)"
         )
     if found.excluded is not None and found.excluded.any():
@@ -173,7 +177,7 @@ def _say_how(
             f"{100 * share:.2g} % of {name}" for name, share in zip(cameras, shares, strict=True)
         )
         limit = f"; cameras agree within triangulation.ransac_threshold = {options.ransac_threshold:g} px"
-        within = limit if options.ransac_rule == "agreement" and options.engine == "anipipe" else ""
+        within = limit if options.ransac_rule == "agreement" and options.engine != ENGINE else ""
         _say(f"triangulation.ransac left out {told} (columns JOINT_excluded{within})")
 
 
@@ -208,14 +212,16 @@ def stack(
     pixels : (cameras, frames, joints, hypotheses, 2) array
         With the crop offset added; NaN where the score is below the threshold, where the point was filled in
         by a filter (with ``use_filled`` those are in whatever their score), and where a camera has no such
-        frame, joint or hypothesis. One hypothesis, unless ``ransac`` chooses among several.
+        frame, joint or hypothesis. One hypothesis, unless ``ransac`` chooses among several, which
+        aniposelib's does not.
     scores : (cameras, frames, joints, hypotheses) array
     """
     rows, frames = common_frames(views, options.frame_offsets)
     if len({len(view.points) for view in views}) > 1:
         lengths = ", ".join(f"{view.camera} {len(view.points)}" for view in views)
         _say(f"the cameras are of different length ({lengths} frames): rows go on to the last")
-    most = min(options.hypotheses if options.ransac else 1, max(view.points.shape[2] for view in views))
+    wanted = options.hypotheses if options.ransac and options.engine != ENGINE else 1
+    most = min(wanted, max(view.points.shape[2] for view in views))
     pixels = np.full((len(views), frames, len(joints), most, 2), np.nan)
     scores = np.full((len(views), frames, len(joints), most), np.nan)
     for index, (view, (own, common)) in enumerate(zip(views, rows, strict=True)):

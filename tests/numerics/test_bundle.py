@@ -319,8 +319,40 @@ def test_points_of_an_animal_are_chosen():
     scores = rng.uniform(0, 1, (3, 500))
     scores[0, :50] = np.nan
     chosen = pooled([(pixels[:, :200], scores[:, :200]), (pixels[:, 200:], scores[:, 200:])], most=40)
-    assert chosen.shape == (3, 13, 2) or chosen.shape[1] <= 40
     count = np.isfinite(chosen[..., 0]).sum(axis=0)
     assert (count >= 2).all()
     good = scores >= np.clip(np.quantile(scores[np.isfinite(scores)], 0.9), 0.8, 0.95)
     assert chosen.shape[1] == min(40, int((good.sum(axis=0) >= 2).sum()))
+    assert pooled([]).shape[1] == 0 and pooled([(pixels, np.full((3, 500), np.nan))]).shape[1] == 0
+
+
+def test_an_animal_that_contradicts_the_board_is_left_out_and_told():
+    """Two cameras alone: an error along their epipolar lines shows nowhere but at the board."""
+    truth = make_rig(names=NAMES[:2])
+    views, _ = noisy(truth, 20, gross=0.0)
+    alone = calibrate(views, BOARD)
+    good = animal(truth, 2000, 1.5)
+    assert calibrate(views, BOARD, animal=good).rig.metadata["adjusted"] is True
+    shifted = good - np.array([[[0.0, 0]], [[60.0, 0]]])
+    for wrong in (shifted, good * 0.5, np.full_like(good, np.nan)):
+        found = calibrate(views, BOARD, animal=wrong)
+        assert found.rig.metadata["adjusted"] is False
+        assert any("animal" in text for text in found.remarks)
+        np.testing.assert_allclose(apart(found.rig), apart(alone.rig), rtol=1e-9)
+    cropped = calibrate(views, BOARD, animal=good - np.array([[[0.0, 0]], [[80.0, 30]]]))
+    np.testing.assert_allclose(
+        apart(cropped.rig), apart(alone.rig), rtol=3e-3
+    )  # it counts for next to nothing
+
+
+def test_rare_links_survive_the_choice_of_instants():
+    views, _ = noisy(make_rig(names=NAMES[:2]), 12, gross=0.0)
+    many = 30_000
+    pixels = views.pixels[:, np.arange(many) % 12].copy()
+    both = np.zeros(many, dtype=bool)
+    both[[1003, 9007, 20011]] = True
+    pixels[1, ~both & (np.arange(many) % 2 == 0)] = np.nan
+    pixels[0, ~both & (np.arange(many) % 2 == 1)] = np.nan
+    views = replace(views, instants=tuple(("board", index) for index in range(many)), pixels=pixels)
+    chosen = chosen_instants(views, usable(views, BOARD))
+    assert len(chosen) == 400 and set(np.flatnonzero(both)) <= set(chosen.tolist())

@@ -191,6 +191,13 @@ def test_a_flat_recording(board_rig):
     assert not any("as far away" in a.text for a in alarms_of(board_rig, found, deviations=fixed))
 
 
+def test_a_focal_length_that_is_a_guess(board_rig):
+    views = pair(detect(board_rig, 20))
+    solution = replace(solution_of(views, board_rig), guessed=("cam2",), deviations={"cam2": {"k1": 0.1}})
+    alarm = only(solution_alarms(views, solution, BOARD), "nothing tells the focal length")
+    assert alarm.level == "warning" and alarm.cameras == ("cam2",) and "890 px" in alarm.text
+
+
 def test_boards_behind_a_camera(board_rig):
     turned = turned_away(board_rig)
     views = pair(detect(board_rig, 20))

@@ -458,3 +458,25 @@ def test_aniposelib_can_be_asked_to_calibrate(lab: Lab):
     report = json.loads((lab.root / "calibration/report.json").read_text())
     assert report["engine"] == "aniposelib" and report["overall"]["median"] < 0.2
     assert "deviations" in report["cameras"]["A"] and (lab.root / "calibration/report.html").exists()
+
+
+def test_one_camera_that_contradicts_three_is_named_and_nothing_is_made_of_it(
+    empty: Lab, films: dict[str, Path]
+):
+    for name in "ABD":
+        shutil.copy(films[name], empty.root / "calibration")
+    late = [POSES[-1], *POSES[:-1]]
+    film(empty.root / "calibration/board_C.mp4", rig("ABCD").camera("C"), late)
+    said = failure(empty)
+    assert "camera C " in said and "Without camera C the others agree" in said
+    assert "at the same time, frame by frame" in said
+
+
+def test_an_animal_that_only_one_calibrated_camera_saw(lab: Lab):
+    write = CONFIG.replace('distortion = "k1"', 'distortion = "k1"\nanimal_calibration = true')
+    (lab.root / "config.toml").write_text(write)
+    for name in "BC":
+        next((lab.root / "s1/predictions").glob(f"*_{name}DLC*")).unlink()
+    said = lab.run("calibrate", "--upstream")
+    assert "there are no joints that two cameras saw at one time" in said
+    assert "adjusted = false" in (lab.root / "calibration/calibration.toml").read_text()

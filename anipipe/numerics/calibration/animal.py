@@ -36,12 +36,20 @@ def pooled(trials: Iterable[tuple[Floats, Floats]], *, most: int = MOST, seed: i
     Returns
     -------
     (cameras, points, 2): pixels with a score in the best tenth (no less than 0.8 and no more than 0.95 is
-    asked for), of points that two cameras or more see so.
+    asked for), of points that two cameras or more see so. Empty if there are none.
     """
-    found = list(trials)
-    scores = np.concatenate([score.ravel() for _, score in found])
-    scores = scores[np.isfinite(scores)]
-    cut = float(np.clip(np.quantile(scores, BEST_SCORES), *CUT)) if scores.size else CUT[0]
+    scores: list[Floats] = []
+    found: list[tuple[Floats, Floats]] = []
+    for image, score in trials:
+        certain = np.where(np.isfinite(image).all(axis=-1), score, np.nan)
+        scores.append(certain[np.isfinite(certain)])
+        # nothing below the lowest possible limit is kept any longer
+        there = (certain >= CUT[0]).sum(axis=0) >= 2
+        found.append((image[:, there], certain[:, there]))
+    if not found:
+        return np.empty((0, 0, 2))
+    every = np.concatenate(scores)
+    cut = float(np.clip(np.quantile(every, BEST_SCORES), *CUT)) if every.size else CUT[0]
     pixels = np.concatenate(
         [np.where((score >= cut)[..., None], image, np.nan) for image, score in found], axis=1
     )

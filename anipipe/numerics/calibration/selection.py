@@ -35,7 +35,7 @@ def chosen_instants(views: BoardViews, allowed: NDArray[np.bool_], *, most: int 
     there = np.flatnonzero(allowed.any(axis=0))
     if len(there) <= most:
         return there
-    there = there[np.linspace(0, len(there) - 1, min(len(there), CANDIDATES)).astype(np.intp)]
+    there = _candidates(allowed, there)
     counts = _counts(views, allowed, there)
     covered = np.zeros(counts.shape[1])
     chosen: list[int] = []
@@ -47,6 +47,19 @@ def chosen_instants(views: BoardViews, allowed: NDArray[np.bool_], *, most: int 
         free[best] = False
         covered += counts[best]
     return np.sort(there[chosen])
+
+
+def _candidates(allowed: NDArray[np.bool_], there: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Thin out instants evenly, as a whole and those that two cameras share, which may be rare."""
+    first, second = np.triu_indices(len(allowed), 1)
+    shared = [np.flatnonzero(allowed[one] & allowed[two]) for one, two in zip(first, second, strict=True)]
+    share = CANDIDATES // (2 * max(len(shared), 1))
+    return np.unique(np.concatenate([_even(there, CANDIDATES // 2), *(_even(own, share) for own in shared)]))
+
+
+def _even(instants: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """Return at most so many of them, evenly spread."""
+    return instants[np.linspace(0, len(instants) - 1, min(len(instants), most)).astype(np.intp)]
 
 
 def at_instants(views: BoardViews, instants: NDArray[np.intp]) -> BoardViews:

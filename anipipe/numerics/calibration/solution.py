@@ -34,6 +34,8 @@ class Solution:
         ``axis_x`` and ``axis_y`` (px), ``k1`` and so on, ``rotation_x`` .. ``rotation_z`` (degrees, about the
         camera's own axes), ``centre_x`` .. ``centre_z`` (length unit, of the camera's place in the world,
         whose origin and axes count as exact). Empty where the engine does not tell.
+    guessed
+        Names of cameras whose focal length nothing told: the recordings do not, nor cameras to start from.
     remarks
         What was fixed or changed on the way, and why.
     """
@@ -43,6 +45,7 @@ class Solution:
     residuals: Floats
     kept: NDArray[np.bool_]
     deviations: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    guessed: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property

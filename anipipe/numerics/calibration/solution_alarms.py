@@ -226,6 +226,16 @@ def _border_errors(radius: Floats, off: Floats) -> str:
 def _flat(views: BoardViews, depth: Floats, solution: Solution) -> Iterator[Alarm]:
     for index, camera in enumerate(views.cameras):
         told = solution.deviations.get(camera)
+        if camera in solution.guessed:
+            focal = float(solution.rig.camera(camera).matrix[0, 0])
+            yield Alarm(
+                "warning",
+                (camera,),
+                f"nothing tells the focal length of camera {camera}, which is taken to be {focal:.0f} px: "
+                "depths before it may be far off",
+                "Film the board tilted to all sides, very near to the camera, and at least twice as far; or "
+                "name a calibration with this lens in calibration.calibration_init.",
+            )
         if told is not None and "focal_length" not in told:
             continue  # it was not estimated from this board
         ratio = depth_ratio(depth[index])

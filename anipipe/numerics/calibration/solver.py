@@ -8,7 +8,7 @@ worst corners of each camera are left out, and the rest is fitted again. Nothing
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ from anipipe.numerics.calibration.placing import SCALE, board_residuals, place_b
 from anipipe.numerics.calibration.selection import at_instants, chosen_instants
 from anipipe.numerics.calibration.solution import Solution
 from anipipe.numerics.calibration.start import Start, Wish, check_start, in_world, start
-from anipipe.numerics.calibration.uncertainty import deviations, undetermined
+from anipipe.numerics.calibration.uncertainty import FOCAL_LENGTH, deviations, undetermined
 from anipipe.numerics.calibration.views import BoardViews, usable
 from anipipe.numerics.cameras import Camera, Rig
 from anipipe.numerics.lenses import Floats
@@ -29,6 +29,11 @@ from anipipe.numerics.lenses import Floats
 ENGINE = "anipipe"
 DROPPED = 0.025  # share of each camera's corners that is left out after the first solution
 CHANCE = 7.0  # times a camera's typical error, beyond which a corner is wrong however few such there are
+FAR = 0.01  # of a picture's diagonal: an animal's points that are off by more were not seen by these cameras
+WORSE = 1.1  # times the corners' error without an animal: more is not chance
+_ANOTHER_KIND = (
+    "Were its videos made with the board's picture size, crop and cameras, frame by frame at the same time?"
+)
 COARSE = 1e-4  # relative decrease at which a rougher scale has served
 
 
@@ -98,13 +103,11 @@ def solve(
         Their indices among all.
     """
     fitting = _Fitting.of(at_instants(views, chosen), board, begun, wish)
-    adjusted, remarks = fitting.determined(fitting.coarsely())
-    state = adjusted.state
-    if animal is not None:
-        state = fitting.joined_by(np.asarray(animal, dtype=np.float64), state)
-        adjusted = fitting.adjusted(state)
-    kept = fitting.judged(adjusted.state)
-    adjusted = fitting.adjusted(adjusted.state, kept)
+    adjusted = fitting.determined(fitting.coarsely())
+    adjusted, kept = fitting.without_the_worst(adjusted.state)
+    together = None if animal is None else fitting.joined_by(np.asarray(animal, float), adjusted.state, kept)
+    if together is not None:
+        adjusted, kept = together
 
     known = np.full((len(views.instants), 4, 4), np.nan)
     known[chosen] = transforms(adjusted.state.kinds[0])
@@ -115,13 +118,21 @@ def solve(
     everywhere[:, chosen] = kept
     off = np.linalg.norm(residuals[everywhere], axis=-1)
     metadata = {
-        "adjusted": animal is not None,
+        "adjusted": together is not None,
         "error": float(np.median(off)),
         "engine": ENGINE,
         "units": wish.units,
     }
     known_to = deviations(adjusted, fitting.freedoms, turn[:3, :3], off, SCALE, DROPPED)
-    return Solution(Rig(cameras, metadata), boards, residuals, everywhere, known_to, tuple(remarks))
+    return Solution(
+        Rig(cameras, metadata),
+        boards,
+        residuals,
+        everywhere,
+        known_to,
+        tuple(fitting.guessed),
+        tuple(fitting.remarks),
+    )
 
 
 def _freedoms(cameras: Sequence[Camera], wish: Wish) -> tuple[Freedom, ...]:
@@ -153,6 +164,8 @@ class _Fitting:
     freedoms: tuple[Freedom, ...]
     begun: Start
     animal: list[Sights] | None = None
+    guessed: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, views: BoardViews, board: Floats, begun: Start, wish: Wish) -> _Fitting:
@@ -173,30 +186,63 @@ class _Fitting:
             state = adjust(state, sights, self.freedoms, scale=scale, settled=COARSE).state
         return state
 
-    def joined_by(self, animal: Floats, state: State) -> State:
-        """Let the animal's points take part, each pixel by how exact it is beside the board's."""
-        pixels, points, typical = placed_points(animal, Rig(state.cameras))
-        share = min(1.0, float(np.median(self._distances(state))) / max(typical, 1e-9))
-        self.animal = [sights_of(view[:, None], np.zeros((1, 3)), share) for view in pixels]
-        return replace(state, kinds=(*state.kinds, Bodies(points)))
-
-    def determined(self, state: State) -> tuple[Adjusted, list[str]]:
+    def determined(self, state: State) -> Adjusted:
         """Adjust all corners; fix terms that they do not determine, the least certain first."""
-        remarks: list[str] = []
         while True:
             adjusted = self.adjusted(state)
             noise = _typical(self._distances(adjusted.state))
             found = undetermined(adjusted, self.freedoms, self.pixels, noise, self.begun.held)
             if not found:
-                return adjusted, remarks
+                return adjusted
             cameras = list(adjusted.state.cameras)
             freedoms = list(self.freedoms)
             for index, term in found.items():
                 cameras[index] = term.reset(cameras[index])
                 freedoms[index] = term.without(freedoms[index])
-                remarks.append(str(term))
+                self.remarks.append(str(term))
+                if term.name == FOCAL_LENGTH and not self.begun.given:
+                    self.guessed.append(cameras[index].name)
             self.freedoms = tuple(freedoms)
             state = replace(adjusted.state, cameras=tuple(cameras))
+
+    def without_the_worst(self, state: State) -> tuple[Adjusted, NDArray[np.bool_]]:
+        """Leave out the worst corners, and adjust the rest; return also which were kept."""
+        kept = self.judged(state)
+        return self.adjusted(state, kept), kept
+
+    def joined_by(
+        self, animal: Floats, state: State, kept: NDArray[np.bool_]
+    ) -> tuple[Adjusted, NDArray[np.bool_]] | None:
+        """Let the animal's points take part, each pixel by how exact it is beside the board's.
+
+        None where there are none, or where the corners, which are exact, fit worse for it: then the animal
+        was filmed in pictures of another kind, or its cameras did not run in time.
+        """
+        pixels, points, typical = placed_points(animal, Rig(state.cameras))
+        if not len(points):
+            self.remarks.append("no points of the animal could be used: no two cameras agree on any")
+            return None
+        limit = FAR * min(float(np.hypot(*camera.size)) for camera in state.cameras if camera.size)
+        if typical > limit:
+            self.remarks.append(
+                f"the animal's points lie {typical:.0f} px (median) from where the board's cameras see them: "
+                f"they were left out. {_ANOTHER_KIND}"
+            )
+            return None
+        alone = float(np.median(self._all_distances(state)[kept]))
+        share = min(1.0, alone / max(typical, 1e-9))
+        self.animal = [sights_of(view[:, None], np.zeros((1, 3)), share) for view in pixels]
+        joined = replace(state, kinds=(state.kinds[0], Bodies(points)))
+        adjusted, left = self.without_the_worst(self.adjusted(joined).state)
+        together = float(np.median(self._all_distances(adjusted.state)[left]))
+        if together <= WORSE * alone:
+            return adjusted, left
+        self.animal = None
+        self.remarks.append(
+            f"the animal's points contradict the board, whose corners fit to {alone:.2f} px without them and "
+            f"to {together:.2f} px with them: they were left out. {_ANOTHER_KIND}"
+        )
+        return None
 
     def adjusted(self, state: State, kept: NDArray[np.bool_] | None = None) -> Adjusted:
         return adjust(state, self.sights(kept), self.freedoms, scale=SCALE)

@@ -80,12 +80,15 @@ class Start:
         (cameras, instants, corners, 2): corners in usable views that lie where their view's pose has them.
     held
         Cameras whose lenses are as they stay where the recordings do not determine them.
+    given
+        Whether these were given, and are no mere guess.
     """
 
     cameras: tuple[Camera, ...]
     boards: Floats
     pixels: Floats
     held: tuple[Camera, ...]
+    given: bool
 
 
 def check_start(views: BoardViews, board: Floats, init: Rig | None, wish: Wish) -> tuple[Camera, ...] | None:
@@ -103,9 +106,9 @@ def check_start(views: BoardViews, board: Floats, init: Rig | None, wish: Wish) 
             f"calibration.fix keeps the {' and '.join(sorted(wish.fix))} of calibration_init, but there is "
             "none. Name the file in calibration.calibration_init."
         )
-    known = "intrinsics" in wish.fix
-    check_views(views, board, frames=1 if known else 3)
-    if not known:  # a known lens tells the board's place from any one view
+    known, placed = ("intrinsics" in wish.fix), ("extrinsics" in wish.fix)
+    check_views(views, board, frames=1 if known else 3, linked=not placed)
+    if not known and not placed:  # a known lens tells the board's place from any one view
         check_links(views, board)
     return None if init is None else _matched(init, views)
 
@@ -157,7 +160,7 @@ def start(views: BoardViews, board: Floats, given: tuple[Camera, ...] | None, wi
     held = given or tuple(
         guess_lens(camera.name, size, wish.fisheye) for camera, size in zip(cameras, views.sizes, strict=True)
     )
-    return Start(cameras, agreed_boards(poses, cameras, pixels, board), pixels, held)
+    return Start(cameras, agreed_boards(poses, cameras, pixels, board), pixels, held, given is not None)
 
 
 def _start_lenses(views: BoardViews, board: Floats, pixels: Floats, wish: Wish) -> tuple[Camera, ...]:

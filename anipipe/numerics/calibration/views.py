@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,7 +51,7 @@ class BoardViews:
     @property
     def seen(self) -> NDArray[np.bool_]:
         """(cameras, instants, corners): whether a corner was seen."""
-        return np.isfinite(self.pixels[..., 0])
+        return np.asarray(np.isfinite(self.pixels).all(axis=-1))
 
     @property
     def shown(self) -> NDArray[np.bool_]:
@@ -98,6 +98,18 @@ def pair_views(detections: Iterable[Detections], corners: int) -> BoardViews:
         pixels,
         tuple(sum(part.frames for part in by_camera[camera]) for camera in cameras),
         tuple(_one_remark(by_camera[camera]) for camera in cameras),
+    )
+
+
+def of_cameras(views: BoardViews, some: Sequence[int]) -> BoardViews:
+    """Return the views of some cameras alone, by their indices."""
+    return replace(
+        views,
+        cameras=tuple(views.cameras[index] for index in some),
+        sizes=tuple(views.sizes[index] for index in some),
+        pixels=views.pixels[list(some)],
+        frames=tuple(views.frames[index] for index in some),
+        remarks=tuple(views.remarks[index] for index in some),
     )
 
 
@@ -224,7 +236,7 @@ def groups(shared: ArrayLike) -> list[list[int]]:
     return found
 
 
-def check_views(views: BoardViews, board_points: ArrayLike, *, frames: int = 3) -> None:
+def check_views(views: BoardViews, board_points: ArrayLike, *, frames: int = 3, linked: bool = True) -> None:
     """Refuse views that no calibration can come of.
 
     Parameters
@@ -235,6 +247,8 @@ def check_views(views: BoardViews, board_points: ArrayLike, *, frames: int = 3) 
         (corners, 3), on the board.
     frames
         How many usable views each camera must have (see :func:`usable`).
+    linked
+        Whether the cameras must hang together.
 
     Raises
     ------
@@ -250,9 +264,9 @@ def check_views(views: BoardViews, board_points: ArrayLike, *, frames: int = 3) 
         )
     _check_seen(views)
     _check_usable(views, board_points, frames)
-    linked = groups(shared_corners(views, usable(views, board_points)))
-    if len(linked) > 1:
-        raise DataError(_apart(views, linked))
+    apart = groups(shared_corners(views, usable(views, board_points)))
+    if linked and len(apart) > 1:
+        raise DataError(_apart(views, apart))
 
 
 def _check_seen(views: BoardViews) -> None:

@@ -107,7 +107,8 @@ class ArrowMatrix:
         start, stop
             The frames.
         damping
-            (frames of the recording,) by what share the diagonal is raised.
+            (frames of the recording,) by what share the diagonal is raised; where it is 0 because nothing
+            holds the unknown, the share itself takes its place.
 
         Returns
         -------
@@ -126,7 +127,8 @@ class ArrowMatrix:
                     by_joint[:, first, column, below + row - column] -= block
         for lag, tie in enumerate(self.ties[:, start:stop]):
             band[:, :, lag * self.width] += tie[:, None]
-        band[:, :, 0] *= 1 + damping[start:stop, None]
+        diagonal, share = band[:, :, 0], damping[start:stop, None]
+        band[:, :, 0] = np.where(diagonal == 0, share, diagonal * (1 + share))
         return band.reshape(-1, depth)
 
     def bridge(self, stop: int) -> Floats:

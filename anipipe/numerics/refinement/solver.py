@@ -29,10 +29,10 @@ from anipipe.numerics.refinement.start import (
     interpolate,
     median_in_time,
     movement,
+    optimisable,
     starting_lengths,
 )
 
-ENOUGH = 20  # points of the start, below which Anipose does not optimise either
 TOLERANCE = 1e-7  # share of the cost that a step promises to save, below which it is the last one
 EXACT = 1e-16  # px^2 a pixel: a cost below it is rounding
 ROUGH = 1e-3  # the same for joints by themselves, whose course is but the start for all together
@@ -122,6 +122,7 @@ def optimise(
     scale_smooth, scale_length, scale_length_weak
         Weights of smoothness and limb lengths against pixels, not negative. Smoothness counts in units of the
         typical movement between frames; an animal at rest is taken to move by a thousandth of a pixel.
+        Without smoothness, gaps are interpolated, and change for the limbs' sake only.
     n_deriv_smooth
         Which derivative in time is to be small, from 1.
     reproj_error_threshold
@@ -148,13 +149,10 @@ def optimise(
     if n_deriv_smooth < 1:
         raise DataError(f"n_deriv_smooth = {n_deriv_smooth} must be at least 1")
 
-    there = np.isfinite(world[..., 0])
     seen = np.isfinite(image[..., 0]).any(axis=0)
-    present = np.asarray(there.any(axis=0) & seen.any(axis=0))
+    present, reason = optimisable(world, image)
     out, lengths = np.full_like(world, np.nan), np.full(len(ends), np.nan)
-    count = int(there[:, present].sum())
-    if count < ENOUGH:
-        reason = f"{count} points to start from, fewer than {ENOUGH}"
+    if reason:
         nowhere = np.zeros(seen.shape, dtype=bool)
         return Refined(np.array(points, float), lengths, np.nan, np.nan, 0, nowhere, False, reason)
 
@@ -224,7 +222,9 @@ def descend(objective: Objective, points: Floats, lengths: Floats, tolerance: fl
     """
     rounding = EXACT * sum(len(seen.places) for seen in objective.sightings)
     here = objective.linearise(points, lengths)
-    damping, steps, converged = np.zeros(len(points)), 0, False
+    # where nothing ties frames together, the cameras may leave a point undetermined
+    least = 0.0 if here.matrix.ties.any() else LITTLE_DAMPING
+    damping, steps, converged = np.full(len(points), least), 0, False
     for _ in range(MOST_TRIALS):
         if converged or not np.isfinite(here.cost) or damping.max() > MOST_DAMPING:
             break
@@ -237,7 +237,7 @@ def descend(objective: Objective, points: Floats, lengths: Floats, tolerance: fl
             there = objective.linearise(moved, here.lengths)
             if there.cost < here.cost:
                 points, here, steps = moved, there, steps + 1
-                damping = np.where(damping > LITTLE_DAMPING, damping / CHANGE, 0)
+                damping = np.where(damping > LITTLE_DAMPING, np.maximum(damping / CHANGE, least), least)
                 continue
             if np.isfinite(there.cost):
                 raised = _risen(there.costs - here.costs)

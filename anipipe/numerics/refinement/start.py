@@ -14,6 +14,31 @@ WINDOW = 7  # frames of the median filter
 STILL = 1e-3  # px between two frames: what moves less counts as moving so much
 NO_LENGTH = 1e-3  # length units, for limbs whose joints all coincide
 FAR = 5  # median absolute deviations
+ENOUGH = 20  # points of the start, below which Anipose does not optimise either
+
+
+def optimisable(points: Floats, pixels: Floats) -> tuple[NDArray[np.bool_], str]:
+    """Tell what can be optimised.
+
+    Parameters
+    ----------
+    points
+        (frames, joints, 3) to start from; NaN where missing.
+    pixels
+        (cameras, frames, joints, 2); NaN where unseen.
+
+    Returns
+    -------
+    present
+        (joints,): the joint has a point somewhere, and was seen somewhere.
+    reason
+        Why nothing can be optimised; empty if something can.
+    """
+    there = np.asarray(np.isfinite(points).all(axis=-1))
+    seen = np.asarray(np.isfinite(pixels).all(axis=-1))
+    present = np.asarray(there.any(axis=0) & seen.any(axis=0).any(axis=0))
+    count = int(there[:, present].sum())
+    return present, f"{count} points to start from, fewer than {ENOUGH}" if count < ENOUGH else ""
 
 
 def interpolate(points: Floats) -> Floats:
