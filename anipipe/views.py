@@ -151,7 +151,8 @@ def check_lines(check: Check) -> Iterator[str]:
     if check.critical:
         yield paint("do not use this calibration", "red")
     else:
-        yield "usable" if check.alarms else "usable: nothing is wrong with it"
+        warned = any(alarm.level == "warning" for alarm in check.alarms)
+        yield "usable with care" if warned else "usable: nothing is wrong with it"
 
 
 def _job_lines(opened: Opened, jobs: Sequence[Job]) -> Iterator[str]:

@@ -62,7 +62,7 @@ def camera_tables(report: Mapping[str, Any], rig: Rig, units: str) -> str:
         f"<tr><th></th>{heads}<th>corners</th>{heads}<th>corners</th><th class=gap>with board</th>"
         f"<th>looked at</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>\n"
         '<div class="scroll"><table><thead><tr><th></th><th class="gap">focal length, px</th>'
-        f'<th class="gap">lens</th><th class="gap">place{unit}</th><th class="gap">depth ratio</th>'
+        f'<th class="gap">axis, px</th><th class="gap">lens</th><th class="gap">place{unit}</th><th class="gap">depth ratio</th>'
         '<th class="gap">seen: picture</th><th>edges</th><th>corners</th></tr></thead>'
         f"<tbody>{''.join(parameters)}</tbody><caption>± one standard deviation, where it was estimated. "
         "Depth ratio: farthest over nearest corner that the camera saw; 2 or more is good. Seen: share of "
@@ -89,12 +89,16 @@ def _parameter_row(camera: Camera, values: Mapping[str, Any]) -> str:
         for name, value in zip(names, values["distortions"], strict=True)
         if value or told.get(name)
     ]
+    axes = [
+        _plus_minus(value, told.get(f"axis_{axis}")) for axis, value in zip("xy", values["axis"], strict=True)
+    ]
     places = [
         _plus_minus(value, told.get(f"centre_{axis}"))
         for axis, value in zip("xyz", values["centre"], strict=True)
     ]
     cells = [
         _td(_plus_minus(values["focal_length"], told.get("focal_length")), "gap"),
+        _td("<br>".join(axes), "gap"),
         _td("<br>".join(lens) or "none", "gap"),
         _td("<br>".join(places), "gap"),
         _td(_px(values["depth_ratio"], 1), "gap"),

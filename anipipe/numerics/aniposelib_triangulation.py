@@ -43,8 +43,11 @@ def camera_group(rig: Rig) -> Any:
 
 def triangulate(pixels: Floats, rig: Rig) -> Floats:
     """Triangulate (cameras, points, 2) px: (points, 3), NaN where fewer than two cameras see a point."""
-    with _called():
-        return np.asarray(camera_group(rig).triangulate(pixels), dtype=np.float64)
+    out = np.full((pixels.shape[1], 3), np.nan)
+    if out.size:  # aniposelib fails on none
+        with _called():
+            out[:] = camera_group(rig).triangulate(pixels)
+    return out
 
 
 def triangulate_ransac(pixels: Floats, rig: Rig, *, min_cams: int) -> tuple[Floats, NDArray[np.bool_]]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from anipipe.artifacts import (
     BOARD_DETECTIONS,
@@ -30,6 +27,7 @@ from anipipe.numerics.boards.geometry import Board
 from anipipe.numerics.calibration import aniposelib_solver, solver
 from anipipe.numerics.calibration.errors import corner_errors
 from anipipe.numerics.calibration.solution import Solution
+from anipipe.numerics.calibration.solution_alarms import misfit
 from anipipe.numerics.calibration.start import Wish
 from anipipe.numerics.calibration.views import BoardViews, of_cameras, pair_views
 from anipipe.numerics.calibration.world import World
@@ -38,9 +36,6 @@ from anipipe.stages.boards import BoardOptions
 from anipipe.stages.calibration_evidence import animal_points, page_without_board, pictures
 from anipipe.stages.options import engine_version, setting
 from anipipe.stages.pose_3d import in_three_dimensions
-
-#: Of a picture's diagonal: a camera with a larger median error is not calibrated.
-_TOO_FAR = 0.005
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ def calibrate(
     views = pair_views(detections, len(board.points))
     solution = _solve(views, board, init, poses, options)
     report = corner_errors(views, solution, board.points)
-    _refuse_nonsense(report, views, board, options)
+    _refuse_nonsense(report, solution, views, board, options)
     _tell(report, solution)
     page = calibration_page(
         report, views, solution, board.points, pictures(views, recordings, options.cam_regex)
@@ -148,19 +143,27 @@ def _solve(
 
 
 def _refuse_nonsense(
-    report: Mapping[str, Any], views: BoardViews, board: Board, options: CalibrationOptions
+    report: Mapping[str, Any],
+    solution: Solution,
+    views: BoardViews,
+    board: Board,
+    options: CalibrationOptions,
 ) -> None:
-    """Refuse cameras that do not explain what they saw; 3D from them would be worse than none.
+    """Refuse cameras that nobody should use; 3D from them would be worse than none.
 
     Raises
     ------
     DataError
-        Naming the camera that contradicts the others, where leaving out one makes the rest fit.
+        With all critical alarms; where cameras do not explain what they saw of the board, naming the camera
+        that contradicts the others, if leaving out one makes the rest fit.
     """
-    off = {name: told["median"] or 0.0 for name, told in report["cameras"].items()}
-    limit = {name: _limit(size) for name, size in zip(views.cameras, views.sizes, strict=True)}
-    if all(off[name] <= limit[name] for name in off):
+    critical = [alarm for alarm in report["alarms"] if alarm["level"] == "critical"]
+    if not any(misfit(off, size) for off, size in zip(solution.distances, views.sizes, strict=True)):
+        if critical:
+            texts = dict.fromkeys(f"{alarm['text']}. {alarm['remedy']}" for alarm in critical)
+            raise DataError(f"not usable: {' '.join(texts)}")
         return
+    off = {name: told["mean"] or 0.0 for name, told in report["cameras"].items()}
     worst = sorted(off, key=lambda name: -off[name])
     told = ", ".join(f"camera {name} {_px(off[name])}" for name in worst)
     odd = _odd_one_out(views, board, worst, options)
@@ -168,16 +171,11 @@ def _refuse_nonsense(
         f"Without camera {odd} the others agree: something is wrong with its recordings. " if odd else ""
     )
     raise DataError(
-        "no cameras fit what was seen of the board: corners lie far from where they should (median: "
+        "no cameras fit what was seen of the board: corners lie far from where they should (mean: "
         f"{told} px). {without}Were the recordings of one name made at the same time, frame by frame? Is the "
         "board the one in [calibration]? Is it seen in a mirror by some? Does it look the same when it is "
         "turned by 180 degrees? Did a camera move?"
     )
-
-
-def _limit(size: tuple[int, int]) -> float:
-    """Return the median error, px, beyond which a camera does not fit."""
-    return max(_TOO_FAR * math.hypot(*size), 5.0)
 
 
 def _odd_one_out(
@@ -193,8 +191,7 @@ def _odd_one_out(
             found = solver.calibrate(rest, board.points, wish=replace(options.wish(), world=None))
         except DataError:
             continue
-        medians = np.nanmedian(found.distances.reshape(len(left), -1), axis=1)
-        if all(median <= _limit(size) / 2 for median, size in zip(medians, rest.sizes, strict=True)):
+        if not any(misfit(2 * off, size) for off, size in zip(found.distances, rest.sizes, strict=True)):
             return name
     return None
 

@@ -290,9 +290,9 @@ def _check_views(views: Sequence[Pose2D], rig: Rig) -> None:
     for first, second in combinations(views, 2):
         here, there = rig.camera(first.camera).centre, rig.camera(second.camera).centre
         if np.allclose(here, there, rtol=1e-9, atol=0):
-            _say(
-                f"the calibration has cameras {first.camera} and {second.camera} in one and the same place: "
-                "it is probably wrong"
+            raise DataError(
+                f"the calibration has cameras {first.camera} and {second.camera} in one and the same place, "
+                "so that 3D from it would be wrong; calibrate again (anipipe calibration check tells more)"
             )
     absent = [name for name in rig.names if name not in {view.camera for view in views}]
     if absent:

@@ -247,7 +247,9 @@ def test_the_board_as_the_world():
     assert np.nanmax(found.distances) < 1e-6
     first = calibrate(views, BOARD, wish=Wish(world=World()))
     np.testing.assert_allclose(first.boards[0][:3, 3], 0, atol=1e-8)
-    with pytest.raises(DataError, match=r"frame 999 of the recording 'board' \(recordings: board\)"):
+    with pytest.raises(
+        DataError, match=r"frame 999 of the recording 'board' \(it was in 'board' in frames 0 to 9\)"
+    ):
         calibrate(views, BOARD, wish=Wish(world=World("board", 999)))
 
 

@@ -278,6 +278,32 @@ def test_better_than_triangulation_and_no_worse_than_aniposelib(oracle, plain_ri
     assert np.allclose(found.lengths, LENGTHS, rtol=0.05)
 
 
+@pytest.mark.parametrize("limbs", [(), LIMBS[:2]])
+def test_gaps_without_smoothness(mixed_rig, limbs):
+    truth, pixels, _ = recording(mixed_rig, lost=0, wrong=0)
+    pixels[:, 20:30, 0] = np.nan
+    pixels[1:, 40:44, 2] = np.nan  # a lone camera does not tell the distance
+    start = dlt(pixels, mixed_rig)
+    found = optimise(start, pixels, mixed_rig, constraints=limbs, scale_smooth=0)
+    assert found.converged and found.steps > 0 and found.cost < found.start_cost
+    held = interpolate(start)
+    assert np.isfinite(found.points).all()
+    assert np.linalg.norm(found.points - truth, axis=-1).max() < 10
+    if not limbs:  # what no term holds stays
+        assert np.array_equal(found.points[20:30, 0], held[20:30, 0])
+    else:
+        length = np.linalg.norm(found.points[:, 0] - found.points[:, 1], axis=-1)
+        assert np.abs(length - found.lengths[0])[20:30].max() < 1e-3
+
+
+def test_a_joint_seen_in_one_frame_only(mixed_rig):
+    truth, pixels, _ = recording(mixed_rig, lost=0, wrong=0)
+    pixels[:, np.arange(len(truth)) != 20, 3] = np.nan
+    pixels[0, 40, 3] = project(truth[40, 3], mixed_rig.cameras[0])
+    found = optimise(dlt(pixels, mixed_rig), pixels, mixed_rig)
+    assert found.converged and found.steps < 20
+
+
 def test_twice_the_same(mixed_rig):
     _, pixels, start = recording(mixed_rig)
     first, second = (optimise(start, pixels, mixed_rig, constraints=LIMBS) for _ in range(2))

@@ -238,6 +238,7 @@ def test_many_cameras_grow_from_pairs(mixed_rig, scattered, monkeypatch):
     scattered = scattered[:100]
     pixels, _ = seen(scattered, rig, outliers=0.2, hidden=0.1)
     exhaustive = choose_cameras(pixels, rig)
+    assert 3 ** len(rig) > subsets.EXHAUSTIVE  # with two hypotheses it grows without being told to
     monkeypatch.setattr(subsets, "EXHAUSTIVE", 1)
     grown = choose_cameras(pixels, rig)
     assert (grown.used == exhaustive.used).all(axis=0).mean() > 0.98
@@ -248,6 +249,21 @@ def test_many_cameras_grow_from_pairs(mixed_rig, scattered, monkeypatch):
     found = choose_hypotheses(several, rig)
     assert (found.used == exhaustive.used).all(axis=0).mean() > 0.9
     assert (found.hypotheses[:, ::2][found.used[:, ::2]] == 1).mean() > 0.97
+
+
+@pytest.mark.parametrize("outliers", [0.1, 0.4])
+def test_ten_cameras_grow_to_what_an_exhaustive_search_finds(mixed_rig, scattered, outliers, monkeypatch):
+    around = [
+        replace(camera, name=f"{camera.name}{index}", translation=camera.translation + np.array(shift))
+        for index, shift in enumerate([(0.0, 0, 0), (90, 40, 0), (-80, 60, 0)])
+        for camera in mixed_rig.cameras
+    ]
+    rig = Rig(tuple(around[:10]))
+    pixels, _ = seen(scattered[:60], rig, sigma=2.0, outliers=outliers, hidden=0.1)
+    grown = choose_cameras(pixels, rig)
+    monkeypatch.setattr(subsets, "EXHAUSTIVE", 1024)
+    exhaustive = choose_cameras(pixels, rig)
+    assert (grown.used == exhaustive.used).all(axis=0).mean() > 0.98
 
 
 @pytest.mark.parametrize("rule", ["agreement", "smallest-error"])

@@ -11,6 +11,7 @@ import pytest
 
 from anipipe.formats.poses3d import read_pose_3d
 from anipipe.numerics.cameras import project
+from anipipe.numerics.refinement import solver
 from tests.conftest import JOINTS, Lab, make_lab, make_rig, write_dlc_csv
 
 FRAMES = 60
@@ -106,7 +107,7 @@ def test_weights_change_the_result_and_equal_scores_do_not(lab: Lab):
 
 def test_optimisation_fills_what_nobody_saw_and_says_so(lab: Lab):
     said = set_up(lab, "optim = true", 'constraints = [["nose", "neck"]]', "ransac = true")
-    assert "were seen by no camera and follow from their neighbours" in said
+    assert "points rest on no camera and follow from their neighbours" in said
     pose = read_pose_3d(lab.root / TRIAL)
     assert pose.filled is not None and np.argwhere(pose.filled).tolist() == [[t, 3] for t in range(20, 24)]
     assert np.nanmax(off(lab)) < 3 and np.isfinite(pose.points).all()
@@ -131,6 +132,34 @@ def test_settings_without_effect_redo_nothing(lab: Lab):
     said = set_up(lab, "scale_smooth = 9.0", "ransac_threshold = 3.0", 'constraints = [["nose", "tail"]]')
     assert "0 jobs done" in said or "1 job done" in said  # the resolved configuration alone
     assert "pose-3d" not in said
+
+
+def test_settings_that_aniposelib_has_no_use_for_redo_nothing(lab: Lab):
+    lines = ('engine = "aniposelib"', "ransac = true")
+    set_up(lab, *lines)
+    idle = ('ransac_rule = "smallest-error"', "ransac_threshold = 3.0", "hypotheses = 3", 'weights = "score"')
+    assert "pose-3d" not in set_up(lab, *lines, *idle)
+    assert "pose-3d" in set_up(lab, *lines, "min_cams = 3")
+
+
+def test_an_optimisation_that_has_not_settled_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+    assert "before it had settled" not in set_up(lab, "optim = true")
+    monkeypatch.setattr(solver, "MOST_TRIALS", 2)
+    said = set_up(lab, "optim = true", 'constraints = [["nose", "neck"]]')
+    assert "triangulation.optim: stopped after 2 steps before it had settled" in said
+
+
+@pytest.mark.parametrize("rule", ["agreement", "smallest-error"])
+def test_min_cams_holds_whatever_the_rule(lab: Lab, rule: str):
+    for camera in "CD":
+        path = lab.root / f"s1/predictions/t1_{camera}DLC_net_x1.csv"
+        head, rows = path.read_text().splitlines()[:3], path.read_text().splitlines()[3:]
+        path.write_text(
+            "\n".join(head + [row.replace("0.95", "0.2") for row in rows[:10]] + rows[10:]) + "\n"
+        )
+    set_up(lab, "ransac = true", f'ransac_rule = "{rule}"', "min_cams = 3")
+    pose = read_pose_3d(lab.root / TRIAL)
+    assert np.isnan(pose.points[:10]).all() and np.isfinite(pose.points[10:20]).all()
 
 
 def test_a_constraint_with_an_unknown_joint_is_told_before_anything_is_tried(lab: Lab):

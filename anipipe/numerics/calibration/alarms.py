@@ -188,14 +188,22 @@ def _folds(camera: Camera, size: tuple[int, int]) -> Iterator[Alarm]:
     share = rayless_share(camera, size)
     if share < FOLDED:
         return
+    remedy = (
+        "Film the board also near the borders and corners of the picture: there the lens is a guess so far."
+    )
+    if camera.fisheye or camera.distortions[4] != 0:
+        remedy += ' Without that, calibration.distortion = "k1k2" is steadier than "full".'
+    else:
+        remedy += (
+            ' If calibration.distortion is "k1", set "k1k2", as k1 alone cannot follow a wide lens to its '
+            "border; for a fisheye lens set calibration.fisheye = true."
+        )
     yield Alarm(
         "warning",
         (camera.name,),
         f"camera {camera.name}: in {share:.1%} of its picture, towards the border, the lens model leads "
         "nowhere; points seen there get no 3D from this camera",
-        "Film the board also near the borders and corners of the picture: there the lens is a guess so far. "
-        'If calibration.distortion is "k1", set "k1k2" or "full", as k1 alone cannot follow a wide lens to '
-        "its border; for a fisheye lens set calibration.fisheye = true.",
+        remedy,
     )
 
 

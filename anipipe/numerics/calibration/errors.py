@@ -55,7 +55,8 @@ def corner_errors(views: BoardViews, solution: Solution, board_points: ArrayLike
         ``frames`` and ``corners`` that count, ``mean``, ``median``, ``rms``, ``p95`` and ``max`` distance
         between a corner and its projection, px; ``kept``: the same of the corners that took part in the
         solution. Per camera also ``frames_with_board``, ``frames_looked_at``, ``corners_without_ray``
-        (corners where the lens model folds over), ``focal_length`` (px), ``distortions``, ``centre``,
+        (corners where the lens model folds over), ``focal_length``, ``axis`` (px), ``distortions``,
+        ``centre``,
         ``deviations`` (of :class:`Solution`), ``depth_ratio`` (farthest over nearest corner that it saw) and
         ``coverage`` (shares of the picture, see :func:`image_coverage`).
     ``pairs``
@@ -144,6 +145,7 @@ def _statistics(off: Floats) -> dict[str, Any]:
 def _parameters(camera: Camera, solution: Solution) -> dict[str, Any]:
     return {
         "focal_length": float(camera.matrix[0, 0]),
+        "axis": camera.matrix[:2, 2].tolist(),
         "distortions": camera.distortions.tolist(),
         "centre": camera.centre.tolist(),
         "deviations": {

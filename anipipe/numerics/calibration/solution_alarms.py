@@ -27,7 +27,7 @@ LEAF_LINK = 100  # a camera that hangs on one other needs more: nothing else cor
 FLAT = 2.0  # farthest over nearest corner: below, size and distance cannot be told apart
 FOCAL_KNOWN = 0.005  # standard deviation over focal length at which tilted boards have told it all the same
 BEHIND = 0.01  # of a camera's corners: fewer are single boards that were taken for their mirror image
-LONG, WRONG_LENGTH = 0.003, 0.01  # of the corners' distance: more than tilt and noise make; another board
+LONG, WRONG_LENGTH = 0.003, 0.05  # of the corners' distance: more than tilt and noise make; another board
 ROUGH_LENGTH = 0.02  # of the corners' distance, rms
 COVERAGE = {"image": 0.8, "edges": 0.75, "corners": 0.5}  # caliscope's thresholds
 PLACES = {"image": "the picture", "edges": "the picture's edges", "corners": "the picture's corners"}
@@ -126,22 +126,44 @@ def _behind(views: BoardViews, depth: Floats) -> Iterator[Alarm]:
         )
 
 
+def misfit(distances: Floats, size: tuple[int, int]) -> bool:
+    """Say whether a camera does not explain what it saw of the board.
+
+    Parameters
+    ----------
+    distances
+        Of its corners from where they should be, px; NaN does not count.
+    size
+        Of its pictures, px.
+
+    Returns
+    -------
+    Whether the median is above 5 px and half a per cent of the picture's diagonal; or the mean is above twice
+    that, and not for a few mistaken corners alone.
+    """
+    values = distances[np.isfinite(distances)]
+    if not values.size:
+        return False
+    limit = max(WRONG, WRONG_SHARE * float(np.hypot(*size)))
+    median = float(np.median(values))
+    return median > limit or (median > SOFT and float(values.mean()) > 2 * limit)
+
+
 def _errors(views: BoardViews, off: Floats) -> Iterator[Alarm]:
     for index, (camera, size) in enumerate(zip(views.cameras, views.sizes, strict=True)):
         values = off[index][np.isfinite(off[index])]
         median = float(np.median(values)) if values.size else 0.0
-        limit = max(WRONG, WRONG_SHARE * float(np.hypot(*size)))
         if median <= SOFT:
             continue
         text = f"camera {camera}: corners of the board lie {median:.1f} px (median) from where they should"
-        if median > limit:
+        if misfit(off[index], size):
             yield Alarm(
                 "critical",
                 (camera,),
                 f"{text}: the calibration does not explain what this camera saw",
                 "Check that its recordings were made at the same time as the others' of the same name, "
-                "frame by frame, that the board is the one in [calibration], and that the camera did not "
-                "move.",
+                "frame by frame, that the board is the one in [calibration], that the lenses are those in "
+                "calibration_init if there is one, and that the camera did not move.",
             )
         else:
             yield Alarm(
@@ -194,8 +216,9 @@ def _borders(views: BoardViews, off: Floats) -> Iterator[Alarm]:
             "warning",
             (camera,),
             f"camera {camera}: {text}: the lens model does not reach the border",
-            'Set calibration.distortion = "full" (for a fisheye lens, calibration.fisheye = true), or film '
-            "the board more often near the borders; else keep the animal away from them.",
+            'Film the board more often near the borders, and set calibration.distortion = "full" (for a '
+            "fisheye lens, calibration.fisheye = true), which without more corners there leads nowhere "
+            "beyond them. Where no animal comes, it does not matter.",
         )
 
 

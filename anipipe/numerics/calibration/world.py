@@ -64,9 +64,15 @@ def board_axes(views: BoardViews, boards: Floats, cameras: Sequence[Camera], wor
         if known[index] and world.trial in (None, trial) and world.frame in (None, frame)
     ]
     if not fitting:
-        trials = ", ".join(sorted({name or "''" for name, _ in views.instants}))
+        there: dict[str, list[int]] = {}
+        for (trial, frame), placed in zip(views.instants, known, strict=True):
+            if placed:
+                there.setdefault(trial, []).append(frame)
+        trials = ", ".join(
+            f"{trial!r} in frames {min(frames)} to {max(frames)}" for trial, frames in there.items()
+        )
         raise DataError(
-            f'calibration.world = "board": the board was not found in {world} (recordings: {trials}); '
+            f'calibration.world = "board": the board was not found in {world} (it was in {trials}); '
             "name one with calibration.world_recording and calibration.world_frame in which it lies where "
             "the origin is to be"
         )

@@ -34,11 +34,12 @@ from anipipe.numerics.refinement.start import (
 )
 
 TOLERANCE = 1e-7  # share of the cost that a step promises to save, below which it is the last one
-EXACT = 1e-16  # px^2 a pixel: a cost below it is rounding
 ROUGH = 1e-3  # the same for joints by themselves, whose course is but the start for all together
+EXACT = 1e-16  # px^2 a pixel: a cost below it is rounding
+NOTHING = 1e-14  # share of the cost: what promises less, even if somewhat damped, is lost in its rounding
 MOST_TRIALS = 100
-#: Shares by which the diagonal is raised: still as good as none, at first, and beyond hope.
-LITTLE_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-5, 1e-3, 1e8
+#: Shares by which the diagonal is raised: at least, if at all; still as good as none; at first; beyond hope.
+FLOOR, LITTLE_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-9, 1e-5, 1e-3, 1e8
 CHANGE = 10.0  # factor between one damping and the next
 VICINITY = 31  # frames whose costs tell whether a frame needs damping
 
@@ -222,17 +223,24 @@ def descend(objective: Objective, points: Floats, lengths: Floats, tolerance: fl
     """
     rounding = EXACT * sum(len(seen.places) for seen in objective.sightings)
     here = objective.linearise(points, lengths)
-    # where nothing ties frames together, the cameras may leave a point undetermined
-    least = 0.0 if here.matrix.ties.any() else LITTLE_DAMPING
+    # cameras and limbs may leave a point undetermined, where nothing ties it to other frames
+    least = 0.0 if here.matrix.ties.any() else FLOOR
     damping, steps, converged = np.full(len(points), least), 0, False
     for _ in range(MOST_TRIALS):
         if converged or not np.isfinite(here.cost) or damping.max() > MOST_DAMPING:
             break
         move = solve(here.matrix, -here.gradient, damping=damping)
         raised = np.ones(len(points), dtype=bool)
+        if move is None and least < LITTLE_DAMPING:  # few sightings determine nothing, however tied
+            least = max(10 * least, FLOOR)
+            damping = np.maximum(damping, least)
+            continue
         if move is not None:
             promise = -0.5 * float(np.sum(move * here.gradient))
-            converged = damping.max() <= LITTLE_DAMPING and promise <= tolerance * here.cost + rounding
+            most = damping.max()
+            converged = (most <= LITTLE_DAMPING and promise <= tolerance * here.cost + rounding) or (
+                most <= LEAST_DAMPING and promise <= NOTHING * here.cost
+            )
             moved = points + move
             there = objective.linearise(moved, here.lengths)
             if there.cost < here.cost:
