@@ -16,7 +16,6 @@ from anipipe.errors import DataError, Notice
 from anipipe.formats.poses2d import Pose2D
 from anipipe.numerics.calibration.animal import pooled
 from anipipe.numerics.calibration.views import BoardViews
-from anipipe.numerics.cameras import Camera
 from anipipe.project.naming import split_name
 from anipipe.stages.pose_3d import check_size, common_frames
 
@@ -105,10 +104,8 @@ def animal_points(
 def _fits(pose: Pose2D, views: BoardViews, offsets: Mapping[str, Sequence[float]]) -> bool:
     """Say whether a pose's pictures are, or lie within, those that its camera is calibrated with."""
     size = views.sizes[views.cameras.index(pose.camera)]
-    matrix = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
-    camera = Camera(pose.camera, size, matrix, np.zeros(5), np.zeros(3), np.zeros(3))
     try:
-        check_size(pose, camera, offsets.get(pose.camera))
+        check_size(pose, size, offsets.get(pose.camera))
     except DataError as error:
         warnings.warn(
             f"calibration.animal_calibration leaves out {pose.video}: {error}", Notice, stacklevel=3

@@ -21,7 +21,7 @@ from anipipe.formats.poses3d import Pose3D
 from anipipe.formats.video import Video
 from anipipe.numerics.alignment import standardise
 from anipipe.numerics.aniposelib_triangulation import ENGINE
-from anipipe.numerics.cameras import Camera, Rig
+from anipipe.numerics.cameras import Rig
 from anipipe.numerics.reconstruction import InTime, Method, Reconstruction, Search, reconstruct
 from anipipe.numerics.subsets import Rule
 from anipipe.stages.options import SettingsOptions, engine_version, setting
@@ -119,7 +119,7 @@ def triangulate(
     cameras = rig.subset([view.camera for view in views])
     _check_views(views, rig)
     for view, camera in zip(views, cameras.cameras, strict=True):
-        check_size(view, camera, options.offsets.get(view.camera))
+        check_size(view, camera.size, options.offsets.get(view.camera))
     joints = merge_joints(views)
     pixels, scores = stack(views, joints, options)
     # a score is a share of certainty: what is twice as likely wrong counts half as much
@@ -254,7 +254,7 @@ def common_frames(
     return rows, frames
 
 
-def check_size(view: Pose2D, camera: Camera, offset: Sequence[float] | None) -> None:
+def check_size(view: Pose2D, size: tuple[int, int] | None, offset: Sequence[float] | None) -> None:
     """Refuse a recording whose pixels are not those that the camera was calibrated with.
 
     Raises
@@ -262,9 +262,9 @@ def check_size(view: Pose2D, camera: Camera, offset: Sequence[float] | None) -> 
     DataError
         If the recorded part does not lie within the calibrated picture, or it is not told which part it is.
     """
-    if view.size is None or camera.size is None or (view.size == camera.size and not offset):
+    if view.size is None or size is None or (view.size == size and not offset):
         return
-    recorded, calibrated = (f"{width} x {height}" for width, height in (view.size, camera.size))
+    recorded, calibrated = (f"{width} x {height}" for width, height in (view.size, size))
     key = f"cameras.{view.camera}.offset"
     what = f"camera {view.camera} recorded {recorded} px but was calibrated with {calibrated} px"
     if offset is None:
@@ -273,7 +273,7 @@ def check_size(view: Pose2D, camera: Camera, offset: Sequence[float] | None) -> 
             "if it was scaled, calibrate with recordings of this size"
         )
     ends = [start + side for start, side in zip(offset, view.size, strict=True)]
-    if min(offset) < 0 or any(end > side for end, side in zip(ends, camera.size, strict=True)):
+    if min(offset) < 0 or any(end > side for end, side in zip(ends, size, strict=True)):
         raise DataError(
             f"{what}, and with {key} = [{offset[0]:g}, {offset[1]:g}] it reaches beyond that; "
             "correct the offset, or calibrate with recordings of this size"
