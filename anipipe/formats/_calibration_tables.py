@@ -63,7 +63,8 @@ def camera_tables(report: Mapping[str, Any], rig: Rig, units: str) -> str:
         f"<th>looked at</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>\n"
         '<div class="scroll"><table><thead><tr><th></th><th class="gap">focal length, px</th>'
         f'<th class="gap">axis, px</th><th class="gap">lens</th><th class="gap">place{unit}</th>'
-        '<th class="gap">depth ratio</th>'<th class="gap">seen: picture</th><th>edges</th><th>corners</th></tr></thead>'
+        '<th class="gap">depth ratio</th>'
+        '<th class="gap">seen: picture</th><th>edges</th><th>corners</th></tr></thead>'
         f"<tbody>{''.join(parameters)}</tbody><caption>± one standard deviation, where it was estimated. "
         "Depth ratio: farthest over nearest corner that the camera saw; 2 or more is good. Seen: share of "
         "the cells of a 5 x 5 grid over the picture with corners in them; 80 %, 75 % and 50 % are "
