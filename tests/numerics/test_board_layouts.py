@@ -64,10 +64,10 @@ def test_whole_boards(size, legacy):
     assert (found.legacy, found.count, found.mirrored) == (legacy, len(truth), True)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SIZES[:3])
 @pytest.mark.parametrize("legacy", LAYOUTS)
-@pytest.mark.parametrize("hidden", HIDDEN)
-@pytest.mark.parametrize("cut", [1, 1.5, 2])
+@pytest.mark.parametrize("hidden", list(HIDDEN)[:2])
+@pytest.mark.parametrize("cut", [1, 1.5])
 def test_boards_cut_at_one_side(size, legacy, hidden, cut):
     columns, rows = size
     for across, down in [
@@ -135,7 +135,7 @@ def test_a_single_row_of_an_even_number_of_columns(legacy):
     assert detect_board(list(enumerate(ends)), board).legacy is legacy
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("legacy", LAYOUTS)
 def test_board_cut_out_to_its_edge_before_a_pattern(legacy, seed):
     """Something that looks like a corner at the board's edge now and then does not rule a layout out."""
