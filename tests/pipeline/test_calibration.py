@@ -453,15 +453,6 @@ def test_the_board_can_be_the_world_and_a_wrong_frame_is_told(lab: Lab):
     )
 
 
-def test_aniposelib_can_be_asked_to_calibrate(lab: Lab):
-    key = 'distortion = "k1"\nengine = "aniposelib"'
-    (lab.root / "config.toml").write_text(CONFIG.replace('distortion = "k1"', key))
-    lab.run("run-all")
-    report = json.loads((lab.root / "calibration/report.json").read_text())
-    assert report["engine"] == "aniposelib" and report["overall"]["median"] < 0.2
-    assert "deviations" in report["cameras"]["A"] and (lab.root / "calibration/report.html").exists()
-
-
 def test_one_camera_that_contradicts_three_is_named_and_nothing_is_made_of_it(
     empty: Lab, films: dict[str, Path]
 ):
