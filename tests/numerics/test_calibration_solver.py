@@ -199,9 +199,9 @@ def test_outliers_do_little(truth, ours):
 
 
 @pytest.mark.parametrize("distortion", ["k1", "k1k2"])
-def test_fisheye(distortion, calibrate):
+def test_fisheye(distortion, ours):
     truth = make_rig("fisheye")
-    rig = calibrate(pair(detect(truth)), BOARD, fisheye=True, distortion=distortion).rig
+    rig = ours(pair(detect(truth)), BOARD, fisheye=True, distortion=distortion).rig
     assert all(camera.fisheye and len(camera.distortions) == 4 for camera in rig.cameras)
     assert off_truth(rig, truth)[0] < 3
 

@@ -108,8 +108,8 @@ def test_guess():
     assert (guess.kind, guess.size, guess.bits_and_number) == ("charuco", (8, 11), (4, 50))
     assert (guess.inverted, guess.mirrored, guess.last) == (False, False, 43)
     assert guess.ratio == pytest.approx(18.75 / 24, abs=0.04)
-    for camera in range(4):
-        guess = guess_board([picture for _, picture in glass(camera)[::8]])
+    for camera in (0, 1):
+        guess = guess_board([picture for _, picture in glass(camera)[::12]])
         assert guess is not None
         assert (guess.kind, guess.size, guess.bits_and_number) == ("charuco", (4, 5), (4, 50))
         assert (guess.inverted, guess.mirrored) == (True, camera == 1)
@@ -119,5 +119,5 @@ def test_guess():
 def test_a_mouse_is_no_board():
     path = DATA / "mouse-4cam/videos-raw/mouse_back.mp4"
     for board in (MOUSE, GLASS, make_board("checkerboard", (7, 5), square=1)):
-        found = detect_board(frames(path)[:40:8], board)
+        found = detect_board(frames(path)[:40:20], board)
         assert found.count == 0 and "none is visible" in found.diagnosis
