@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -82,6 +83,18 @@ def table_lines(
         yield "  ".join([name.ljust(first), *padded]).rstrip()
 
 
+def table_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table of texts: the first two columns to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        pairs = enumerate(zip(cells, widths, strict=True))
+        return "  ".join(c.ljust(w) if place < 2 else c.rjust(w) for place, (c, w) in pairs).rstrip()
+
+    yield paint(line(header), "bold")
+    yield from map(line, rows)
+
+
 def _cell(counts: Counter[State], marks: Mapping[State, str]) -> str:
     if not counts:
         return "-"
@@ -104,6 +117,7 @@ class Progress:
         self._quiet = quiet
         self._bars: dict[str, Any] = {}
         self._ahead: set[Job] = set()
+        self._since: dict[Job, tuple[float, int]] = {}
         self._terminal = sys.stderr.isatty() and not quiet
 
     def begin(self, plan: Plan) -> None:
@@ -124,10 +138,22 @@ class Progress:
     def started(self, job: Job) -> None:
         """Show nothing: a job is news when it ends."""
 
+    def progressed(self, job: Job, done: int, total: int) -> None:
+        """Show behind a bar how far the job is that spoke last, how fast, and how long it will still take."""
+        bar = self._bars.get(_bar(job))
+        if bar is None or not total:
+            return
+        then, before = self._since.setdefault(job, (time.monotonic(), done))
+        rate = (done - before) / max(time.monotonic() - then, 1e-9)
+        left = f", {bar.format_interval((total - done) / rate)} left" if rate > 0 else ""
+        speed = f", {rate:.3g} frames/s" if rate > 0 else ""
+        bar.set_postfix_str(f"{job.unit.key} {100 * done // total} %{speed}{left}")
+
     def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
         """Move a bar on, or tell what was done."""
         bar = self._bars.get(_bar(job))
         if bar is not None and job in self._ahead:
+            bar.set_postfix_str("", refresh=False)
             bar.update(1)
             if all(other.n >= other.total for other in self._bars.values()):
                 self._end()

@@ -128,8 +128,10 @@ def run(
         plan.records.compact()
         workers = min(request.jobs or joblib.cpu_count(), len(plan.ahead()))
         executor = LocalProcesses(workers) if workers > 1 else InProcess()
+        # A process of their own for heavy jobs: with networks in it, and started only if there is such a job.
+        heavy = LocalProcesses(1) if workers > 1 else executor
         journal = Journal(root, lock.token, command)
-        runner = Runner(plan, executor, lock, _Both(observe(opened), journal))
+        runner = Runner(plan, executor, lock, _Both(observe(opened), journal), heavy)
         result.outcome = runner.outcome
         finished = lost = False
         try:
@@ -139,7 +141,8 @@ def run(
             lost = True  # what lies unfinished in the folders may be another run's by now
             raise
         finally:
-            executor.close(kill=not finished)
+            for each in (executor, heavy):
+                each.close(kill=not finished)
             if not lost:
                 sweeper.end(clean=finished and not runner.workers_died)
             opened.disk.prune(plan.paths())
@@ -233,6 +236,9 @@ class _Both:
 
     def started(self, job: Job) -> None:
         self._user.started(job)
+
+    def progressed(self, job: Job, done: int, total: int) -> None:
+        self._user.progressed(job, done, total)
 
     def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
         self._journal.settled(job, verdict, ran=ran, seconds=seconds, notices=notices)

@@ -82,6 +82,9 @@ class Artifact:
     text : bool
         Text that people edit. One that is shorter than it was made may be edited as well as cut short,
         which reading it cannot tell; other files that are cut short cannot be read.
+    content : str
+        What its files go by among the facts, all together, where it is their content alone that counts and
+        not where they lie (a trained network); empty: each goes by its path.
     collected : bool
         Part of a collection that others read as a whole (one table in many files): it is taken
         out again when it cannot be kept current.
@@ -96,6 +99,7 @@ class Artifact:
     absent: str = ""
     sampled: bool = False
     text: bool = False
+    content: str = ""
     collected: bool = False
 
     def paths(self, unit: Unit) -> tuple[str, ...]:
@@ -196,6 +200,11 @@ def always(settings: Any) -> bool:
     return True
 
 
+def never(unit: Unit) -> bool:
+    """Say no: the default of :attr:`Stage.heavy`."""
+    return False
+
+
 @dataclass(frozen=True)
 class Stage:
     """A step of a pipeline: a pure function, what it reads, and what it writes.
@@ -215,6 +224,13 @@ class Stage:
         Which family of commands it belongs to.
     libraries : tuple of str
         Distributions whose version is a fact, since their results differ between versions.
+    one_of : tuple of str
+        Optional inputs of which there has to be at least one.
+    narrow : callable, optional
+        ``narrow(options, unit)``: the part of the options that concerns a unit.
+    heavy : callable
+        ``heavy(unit)``: whether its job takes the whole machine, or its GPU. One such job runs at a time,
+        beside the others, and all in one process, which may keep what is slow to load.
     on_demand : bool
         Its output only serves what is made from it: where that is there already, somebody's work or
         adopted, and nothing of the kind was ever made here, it is not made for its own sake.
@@ -234,6 +250,9 @@ class Stage:
     enabled: Callable[[Any], bool] = always
     fan_in: bool = False
     libraries: tuple[str, ...] = ()
+    one_of: tuple[str, ...] = ()
+    narrow: Callable[[Any, Unit], Any] | None = None
+    heavy: Callable[[Unit], bool] = never
     on_demand: bool = False
 
     @property

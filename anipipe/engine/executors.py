@@ -38,9 +38,18 @@ class WorkersDied(Exception):
 
 
 class Executor(Protocol):
-    """Submits jobs."""
+    """Submits jobs.
+
+    Attributes
+    ----------
+    capacity : int
+        How many jobs it takes at a time.
+    elsewhere : bool
+        They run in other processes.
+    """
 
     capacity: int
+    elsewhere: bool
 
     def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Have ``function(argument)`` run."""
@@ -56,6 +65,7 @@ class InProcess:
     """Runs each job at once in this process: the easiest to debug."""
 
     capacity = 1
+    elsewhere = False
 
     def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Run ``function(argument)`` now."""
@@ -77,6 +87,8 @@ class LocalProcesses:
     ----------
     workers : int
     """
+
+    elsewhere = True
 
     def __init__(self, workers: int) -> None:
         self.workers = workers

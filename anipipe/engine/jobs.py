@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,10 +24,12 @@ class Source:
     consulted: bool = False
     gathered: bool = False
 
-    @property
-    def kind(self) -> str:
-        """What its files' keys among the facts start with."""
-        return "with" if self.consulted else "in"
+    def facts(self, digests: Sequence[str]) -> Facts:
+        """Return what is to be recorded of its files, given the digest of each."""
+        kind = "with" if self.consulted else "in"
+        if self.artifact.content:
+            return {f"{kind}:{self.artifact.content}": " ".join(digests)}
+        return {f"{kind}:{path}": digest for path, digest in zip(self.paths, digests, strict=True)}
 
 
 @dataclass(slots=True, eq=False)

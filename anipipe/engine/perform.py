@@ -19,6 +19,7 @@ from typing import Any, overload
 
 from anipipe.engine.declare import Artifact, Names, Options, Stage, ThisUnit, as_read
 from anipipe.engine.digest import digest_file, prefix_digests
+from anipipe.engine.progress import Meter, telling
 from anipipe.errors import AnipipeError, Notice
 
 #: Unfinished outputs are called ``.anipipe-TOKEN-…``, in the folder that they are meant for.
@@ -46,6 +47,7 @@ class Task:
     inputs: tuple[Input, ...]
     outputs: tuple[tuple[Artifact, str], ...]
     token: str
+    meter: Meter | None = None
 
 
 @dataclass(slots=True)
@@ -103,7 +105,7 @@ def perform(task: Task) -> Made | Failed:
     """
     began = time.perf_counter()
     temporaries: list[Path] = []
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, telling(task.meter):
         warnings.simplefilter("always", Notice)
         try:
             made = _make(task, temporaries)

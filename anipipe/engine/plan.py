@@ -199,7 +199,7 @@ class Plan:
         ]
 
     def _job(self, stage: Stage, unit: Unit) -> Job | None:
-        options, fixed, introduced = self._options(stage, unit.settings)
+        options, fixed, introduced = self._options(stage, unit)
         sources: list[Source] = []
         for role, read in stage.file_reads:
             found = self._sources(role, read, unit, stage.fan_in)
@@ -228,16 +228,17 @@ class Plan:
                 self.dependents[source.producer].append(job)
         return job
 
-    def _options(self, stage: Stage, settings: Any) -> tuple[Options, Facts, Mapping[str, Any]]:
+    def _options(self, stage: Stage, unit: Unit) -> tuple[Options, Facts, Mapping[str, Any]]:
         # Most sessions of a lab share one settings object, and with it their options.
-        key = (stage.name, id(settings))
+        key = (stage.name, id(unit.settings))
         if key not in self._facts:
-            options = stage.options.of(settings)
-            fixed: Facts = {"stage": stage.version}
-            fixed.update((f"option:{name}", value) for name, value in options.facts().items())
-            fixed.update((f"library:{name}", _library_version(name)) for name in stage.libraries)
-            self._facts[key] = options, fixed, stage.options.introduced()
-        return self._facts[key]
+            options = stage.options.of(unit.settings)
+            self._facts[key] = options, _fixed(stage, options), stage.options.introduced()
+        options, fixed, introduced = self._facts[key]
+        if stage.narrow is None:
+            return options, fixed, introduced
+        options = stage.narrow(options, unit)
+        return options, _fixed(stage, options), options.introduced()
 
     def _sources(self, role: str, read: Read, unit: Unit, fan_in: bool) -> list[Source] | None:
         """Return what a read comes to for a unit; ``None`` if it is switched off for all it could be of."""
@@ -282,16 +283,17 @@ class Plan:
                 settled = self._wait_or_leave_out(source, producer, job, examined)
                 if settled:
                     continue
-            found = [(path, digest(path, sampled=source.artifact.sampled)) for path in source.paths]
-            if not found or any(value is None for _, value in found):
+            found = [digest(path, sampled=source.artifact.sampled) for path in source.paths]
+            digests = [value for value in found if value is not None]
+            if not found or len(digests) < len(found):
                 if source.gathered:
                     situation.left_out.append(_absence(source))
                 elif not source.optional:
                     situation.missing.append(_absence(source))
                 continue
-            facts.update((f"{source.kind}:{path}", value) for path, value in found)
+            facts.update(source.facts(digests))
             examined.usable.append(source)
-        situation.missing += self.objections.get(job, [])
+        situation.missing += self.objections.get(job, []) or _none_of(job, examined.usable)
         if job.stage.fan_in and not examined.usable:
             situation.missing.append("nothing to gather: none of its inputs is up to date")
         for role, read in job.stage.file_reads:
@@ -306,7 +308,7 @@ class Plan:
         situation.failing = situation.failing or failed
         ahead = producer.selected and state in (State.STALE, State.FAILED, State.PENDING)
         if ahead and producer not in self.tried:
-            situation.facts.update((f"{source.kind}:{path}", PENDING) for path in source.paths)
+            situation.facts.update(source.facts([PENDING] * len(source.paths)))
             examined.usable.append(source)
             return True
         wanted_current = producer.selected or (job.stage.collected and not job.stage.fan_in)
@@ -359,10 +361,27 @@ def _plight(state: State) -> str:
     return {State.FAILED: "failed", State.BLOCKED: "is blocked"}.get(state, f"is {state}")
 
 
+def _fixed(stage: Stage, options: Options) -> Facts:
+    """Return the facts of a job that are no files."""
+    fixed: Facts = {"stage": stage.version}
+    fixed.update((f"option:{name}", value) for name, value in options.facts().items())
+    fixed.update((f"library:{name}", _library_version(name)) for name in stage.libraries)
+    return fixed
+
+
 def _absence(source: Source) -> str:
     where = f": {', '.join(source.paths)} is missing" if source.paths else ""
     hint = source.artifact.absent.format_map(source.unit.names) if source.artifact.absent else ""
     return f"no {source.artifact.name} for {source.unit.label}{where}" + (f" ({hint})" if hint else "")
+
+
+def _none_of(job: Job, usable: Sequence[Source]) -> list[str]:
+    """Say what is missing, if there is none of those inputs of which one is needed."""
+    roles = job.stage.one_of
+    lacking = [source for source in job.sources if source.role in roles]
+    if not lacking or any(source.role in roles for source in usable):
+        return []
+    return [_absence(next((source for source in lacking if source.paths), lacking[0]))]
 
 
 def _nowhere(artifact: Artifact) -> str:

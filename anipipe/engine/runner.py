@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -13,13 +13,15 @@ from typing import Protocol
 
 from anipipe.engine.digest import EMPTY, begins
 from anipipe.engine.executors import Executor, WorkersDied
-from anipipe.engine.freshness import INPUTS, PENDING, State, Verdict
+from anipipe.engine.freshness import PENDING, State, Verdict
 from anipipe.engine.jobs import Examined, Job
 from anipipe.engine.lock import Lock
 from anipipe.engine.perform import Failed, Input, Made, Task, explain_os_error, perform
 from anipipe.engine.plan import Plan
+from anipipe.engine.progress import CallMeter, FileMeter, Meter
 from anipipe.errors import DataError
 
+_LOOK = 1.0  # seconds between two looks at how far jobs are
 #: A job that ran alone this often when its worker died is taken for what kills it.
 MAX_STRIKES = 3
 
@@ -32,6 +34,9 @@ class Observer(Protocol):
 
     def started(self, job: Job) -> None:
         """Take note that a job starts."""
+
+    def progressed(self, job: Job, done: int, total: int) -> None:
+        """Take note of how far a job is."""
 
     def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
         """Take note that nothing more will happen to a job in this run."""
@@ -68,6 +73,15 @@ class Outcome:
 class _Running:
     job: Job
     examined: Examined
+    meter: Meter | None = None
+
+    def close_meter(self) -> None:
+        if isinstance(self.meter, FileMeter):
+            self.meter.close()
+
+
+def _is_heavy(job: Job) -> bool:
+    return job.stage.heavy(job.unit)
 
 
 class Runner:
@@ -80,16 +94,23 @@ class Runner:
     lock : Lock
         Held by the caller.
     observer : Observer
+    heavy : Executor, optional
+        Runs the jobs that are :attr:`Stage.heavy`; has one worker. Else ``executor`` runs all.
     """
 
-    def __init__(self, plan: Plan, executor: Executor, lock: Lock, observer: Observer) -> None:
+    def __init__(
+        self, plan: Plan, executor: Executor, lock: Lock, observer: Observer, heavy: Executor | None = None
+    ) -> None:
         self.plan, self.executor, self.lock, self.observer = plan, executor, lock, observer
+        self.heavy = heavy or executor
         self.outcome = Outcome()
         #: Whether a worker process vanished: it may have left something unfinished.
         self.workers_died = False
         self._waiting: dict[Job, int] = {}
         self._ready: deque[Job] = deque()
+        self._heavy: deque[_Running] = deque()
         self._running: dict[Future[Made | Failed], _Running] = {}
+        self._meters = 0
         self._strikes: dict[Job, int] = {}
         self._suspects: deque[_Running] = deque()
         self._touched: set[Job | None] = set()
@@ -107,10 +128,11 @@ class Runner:
         for job in self.plan.jobs:
             self._waiting[job] = sum(source.producer is not None for source in job.sources)
         self._ready.extend(job for job in self.plan.jobs if not self._waiting[job])
-        while self._ready or self._running or self._suspects:
+        while self._ready or self._running or self._suspects or self._heavy:
             self._fill()
             if self._running:
-                done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+                done, _ = wait(self._running, timeout=_LOOK, return_when=FIRST_COMPLETED)
+                self._look_at_meters()
                 self._finish(done)
         return self.outcome
 
@@ -120,8 +142,17 @@ class Runner:
             if not self._running:
                 self._submit(self._suspects.popleft())
             return
-        while self._ready and len(self._running) < self.executor.capacity:
+        while self._heavy and self._has_room(heavy=True):
+            self._submit(self._heavy.popleft())
+        while self._ready and self._has_room(heavy=False):
             self._begin(self._ready.popleft())
+
+    def _has_room(self, *, heavy: bool) -> bool:
+        executor = self.heavy if heavy else self.executor
+        return sum(_is_heavy(job) == heavy for job in self._jobs_running()) < executor.capacity
+
+    def _jobs_running(self) -> Iterator[Job]:
+        return (running.job for running in self._running.values())
 
     def _begin(self, job: Job) -> None:
         examined = self._examined(job)
@@ -129,7 +160,10 @@ class Runner:
         if not (job.selected and verdict.state.to_do):
             self._settle_untouched(job, examined)
             return
-        self._submit(_Running(job, examined))
+        if _is_heavy(job) and not self._has_room(heavy=True):
+            self._heavy.append(_Running(job, examined))
+        else:
+            self._submit(_Running(job, examined))
 
     def _examined(self, job: Job) -> Examined:
         """Return the verdict of the look ahead, where nothing that it rests on has been touched since."""
@@ -157,6 +191,8 @@ class Runner:
 
     def _submit(self, running: _Running) -> None:
         job = running.job
+        executor = self.heavy if _is_heavy(job) else self.executor
+        running.meter = self._meter(job, executor)
         task = Task(
             stage=job.stage,
             root=self.plan.disk.root,
@@ -165,17 +201,30 @@ class Runner:
             inputs=tuple(Input(s.role, s.artifact, s.paths, s.unit.names) for s in running.examined.usable),
             outputs=tuple((artifact, path) for path, artifact in job.outputs.items()),
             token=self.lock.token,
+            meter=running.meter,
         )
         self.observer.started(job)
         try:
-            self._running[self.executor.submit(perform, task)] = running
+            self._running[executor.submit(perform, task)] = running
         except WorkersDied:
             self._revive([running])
+
+    def _meter(self, job: Job, executor: Executor) -> Meter:
+        if executor.elsewhere:
+            self._meters += 1
+            return FileMeter.new(self.lock.token, self._meters)
+        return CallMeter(lambda done, total: self.observer.progressed(job, done, total))
+
+    def _look_at_meters(self) -> None:
+        for running in self._running.values():
+            if isinstance(running.meter, FileMeter) and (word := running.meter.get()):
+                self.observer.progressed(running.job, *word)
 
     def _finish(self, done: Iterable[Future[Made | Failed]]) -> None:
         dead = []
         for future in done:
             running = self._running.pop(future)
+            running.close_meter()
             result: Made | Failed
             try:
                 result = future.result()
@@ -222,8 +271,11 @@ class Runner:
     def _revive(self, dead: list[_Running]) -> None:
         """Start workers anew, and find out which of the jobs that were running it was that ends them."""
         again = [*dead, *self._running.values()]
+        for running in again:
+            running.close_meter()
         self._running.clear()
-        self.executor.restart()
+        for executor in {self.executor, self.heavy}:
+            executor.restart()
         self.workers_died = True
         for running in again:
             if len(again) == 1:
@@ -238,9 +290,8 @@ class Runner:
         job, plan, situation = running.job, self.plan, running.examined.situation
         disk, records = plan.disk, plan.records
         self.lock.check()
-        for key in situation.facts:
-            kind, _, path = key.partition(":")
-            if kind in INPUTS and not disk.unchanged_since(path):
+        for path in (path for source in running.examined.usable for path in source.paths):
+            if not disk.unchanged_since(path):
                 raise DataError(f"{disk.path(path)} changed while it was being read; run again")
         for path, digest in situation.outputs.items():
             disk.forget(path)

@@ -219,12 +219,16 @@ class Watcher:
     """Takes note of what the runner tells."""
 
     order: list[str] = field(default_factory=list)
+    words: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     notices: dict[str, list[str]] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     reasons: dict[str, tuple[str, ...]] = field(default_factory=dict)
     withdrawals: list[str] = field(default_factory=list)
 
     def begin(self, plan: Plan) -> None: ...
+
+    def progressed(self, job: Job, done: int, total: int) -> None:
+        self.words.setdefault(job.label, []).append((done, total))
 
     def started(self, job: Job) -> None:
         self.order.append(job.label)
