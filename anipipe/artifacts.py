@@ -30,6 +30,7 @@ from anipipe.formats.tables import (
     write_parquet,
 )
 from anipipe.formats.video import Stills, Video
+from anipipe.networks.sources import ModelSource, find_model
 from anipipe.numerics.alignment import is_rotation
 from anipipe.numerics.cameras import Rig
 
@@ -84,13 +85,18 @@ def _read_prediction(paths: Sequence[Path], names: Names) -> Prediction:
     return Prediction(tuple(paths), names["video"], names["camera"])
 
 
+def _read_model(paths: Sequence[Path], names: Names) -> ModelSource:
+    return find_model(Path(names["model"]), kind=names["model_type"])
+
+
 def _read_pose_2d(paths: Sequence[Path], names: Names) -> Pose2D:
     trial = f"{names['session']}{names['trial']}"
     return replace(read_pose_2d(paths[0]), video=names["video"], camera=names["camera"], trial=trial)
 
 
 def _describe_pose_2d(pose: Pose2D) -> dict[str, Json]:
-    return {"joints": list(pose.joints), "frames": len(pose.points)}
+    made = {"computed": pose.computed} if pose.computed else {}
+    return {"joints": list(pose.joints), "frames": len(pose.points), **made}
 
 
 def _read_pose_3d(paths: Sequence[Path], names: Names) -> Pose3D:
@@ -162,8 +168,10 @@ PREDICTIONS = Artifact(
     "video",
     read=_read_prediction,
     absent="put its DeepLabCut, Lightning Pose or SLEAP file into {session}{predictions}/, "
-    "under the video's name",
+    "under the video's name, or name a trained network in model_folder",
 )
+#: A trained network, wherever it lies: for everybody who uses it, its content is what counts.
+MODEL = Artifact("model", "video", read=_read_model, content="model")
 POSE_2D = Artifact(
     "pose-2d",
     "video",

@@ -15,17 +15,13 @@ from anipipe.engine.records import OWN_FOLDER, Records
 from anipipe.project import Experiment, walk
 from anipipe.suggest import no_joint
 
-_NO_NETWORKS = "this version runs no networks; 2D poses come from predictions/, or as they are from pose-2d/"
 #: Keys and sections whose stages this version lacks, and what that means where they are set.
 NOT_YET = {
     "triangulation.weights": "this version has no error model yet; all 2D points count alike",
-    "model_type": _NO_NETWORKS,
-    "model_folder": _NO_NETWORKS,
-    "network": _NO_NETWORKS,
     "converted_video_speed": "this version converts no videos",
 }
 #: Values that are not the default and still ask for nothing that is lacking.
-_HARMLESS = {"model_type": ("import",), "triangulation.weights": ("score",)}
+_HARMLESS = {"triangulation.weights": ("score",)}
 
 
 @dataclass
@@ -103,13 +99,14 @@ class Opened:
         settings = {id(unit.settings): unit.settings for unit in self.experiment.of("session")}.values()
         told = set()
         for resolved in settings:
-            for name in resolved.config.cameras:
-                if name not in cameras and name not in told:
-                    told.add(name)
+            for key in _keys_of_cameras(resolved):
+                name = key.rpartition(".")[2]
+                if name not in cameras and key not in told:
+                    told.add(key)
                     near = nearest(name, cameras)
                     hint = f", did you mean {near!r}?" if near else ""
                     there = ", ".join(cameras)
-                    yield f"cameras.{name}: no video is of a camera {name!r}{hint} (cameras: {there})"
+                    yield f"{key}: no video is of a camera {name!r}{hint} (cameras: {there})"
 
     def _known_joints(self) -> dict[str, dict[str, None]]:
         """Return the joints of each session whose 2D poses are all there and will stay."""
@@ -118,8 +115,10 @@ class Opened:
         for job in self.plan.jobs:
             if job.unit.kind != "video":
                 continue
-            joints = self.plan.claims(job).notes.get("joints")
-            if joints and self.plan.state(job).current:
+            joints = self.experiment.joints.get(job.unit)
+            if self.plan.state(job).current:
+                joints = self.plan.claims(job).notes.get("joints") or None
+            if joints:
                 known.setdefault(job.unit.group, {}).update(dict.fromkeys(joints))
             else:
                 unknown.add(job.unit.group)
@@ -175,10 +174,26 @@ def open_experiment(root: Path, registry: Registry) -> Opened:
     disk = Disk(experiment.root, notes_path(experiment.root))
     plan = Plan(registry, experiment.units, disk, Records(experiment.root))
     for job in plan.jobs:
-        objections = [*experiment.objections.get(job.unit, ()), *_lacking_filters(job)]
+        # What was found fault with on disk concerns the jobs that read what was found there.
+        found = experiment.objections.get(job.unit, ()) if _reads_found(job) else ()
+        objections = [*found, *_lacking_filters(job)]
         if objections:
             plan.objections[job] = objections
     return Opened(experiment, disk, plan)
+
+
+def _keys_of_cameras(resolved: Resolved) -> list[str]:
+    """Return the keys in settings that end in the name of a camera."""
+    crop = resolved.config.network.crop
+    boxes = crop if isinstance(crop, dict) else {}
+    return [
+        *(f"cameras.{name}" for name in resolved.config.cameras),
+        *(f"network.crop.{name}" for name in boxes),
+    ]
+
+
+def _reads_found(job: Job) -> bool:
+    return any(source.producer is None for source in job.sources)
 
 
 def _lacking_filters(job: Job) -> list[str]:

@@ -64,8 +64,11 @@ class PredictionsSettings(Section):
 class NetworkSettings(Section):
     """``[network]``: how the network is run."""
 
-    precision: Literal["auto", "float32", "float16", "bfloat16"] = key("auto", "Arithmetic of the network")
-    batch_size: BatchSize = key("auto", "Frames per batch; auto: as the memory allows", unit="frames")
+    device: str = key("auto", "Where it runs: auto (a GPU if there is one), cpu, cuda, cuda:1, ..., mps")
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = key(
+        "auto", "Its arithmetic; auto: float16 on GPUs that are quicker with it, else float32"
+    )
+    batch_size: BatchSize = key("auto", "Frames at once; auto: as suits the device", unit="frames")
     num_outputs: int = key(
         1, "Candidates kept per joint; viterbi chooses among them if there is more than one", ge=1
     )
@@ -75,4 +78,6 @@ class NetworkSettings(Section):
         unit="px",
         example=[0, 0, 640, 480],
     )
-    dynamic_crop: bool = key(False, "Crop each frame around the pose of the frame before")
+    dynamic_crop: bool = key(
+        False, "Compute only a window around the animal, once found; quicker, nearly as exact"
+    )

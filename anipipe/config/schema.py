@@ -39,11 +39,15 @@ class Config(Section):
         None, "Folder of the experiment; left out: where the config.toml lies", example="~/data/flies"
     )
     model_folder: str | None = key(
-        None, "Folder of the trained network; relative to the experiment", example="networks/fly"
+        None,
+        "Trained network: project or model folder of DeepLabCut 3, a zip or exported file of it, folder of "
+        "Lightning Pose; relative to the experiment",
+        example="networks/fly",
     )
     model_type: ModelType | None = key(
         None,
-        "Program that trained the network, or import; left out: found from model_folder",
+        "Program that trained the network, or import (predictions of other programs); left out: predictions "
+        "where there are any, else the network in model_folder",
         example="deeplabcut",
     )
     nesting: int | None = key(

@@ -53,10 +53,12 @@ class Decoder:
         The recording.
     index
         Its index.
+    threads
+        How many to decode with; 0: as many as there are cores.
     """
 
-    def __init__(self, path: Path, index: Index) -> None:
-        self._path, self._index, self._threads = path, index, thread_count()
+    def __init__(self, path: Path, index: Index, threads: int) -> None:
+        self._path, self._index, self._threads = path, index, threads
         self._stack = ExitStack()
         self._opened: Opened | None = None
         self._key = -1  # where the decoding that is under way began, among the index's keys

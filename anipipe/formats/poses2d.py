@@ -51,6 +51,8 @@ class Pose2D:
         (frames, joints), True where a filter invented the point; None if nothing was filled.
     video, camera, trial
         Names; empty where unknown. They are not stored in the file.
+    computed
+        The device and the arithmetic that a network ran on; empty if none did just now. Not stored either.
     size
         Width and height of the video, in pixels; None where unknown.
 
@@ -69,6 +71,7 @@ class Pose2D:
     camera: str = ""
     trial: str = ""
     size: tuple[int, int] | None = None
+    computed: str = ""
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, dtype=np.float64)

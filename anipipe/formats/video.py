@@ -143,12 +143,15 @@ class Video(_Rows):
     ----------
     path
         The file.
+    threads
+        Another number of threads.
     """
 
     path: Path
+    threads: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Video, (self.path,)
+        return Video, (self.path, self.threads)
 
     @cached_property
     def info(self) -> VideoInfo:
@@ -199,9 +202,9 @@ class Video(_Rows):
         return self._index.seconds.copy()
 
     def _pick(self, rows: Sequence[int], grey: bool) -> Iterator[Picture]:
-        info = self.info
-        pictures = Pictures(info.rotation, grey, thread_count())
-        for row, frame in Decoder(self.path, self._index).pick(rows):
+        info, threads = self.info, thread_count() if self.threads is None else self.threads
+        pictures = Pictures(info.rotation, grey, threads)
+        for row, frame in Decoder(self.path, self._index, threads).pick(rows):
             if frame is None:
                 yield row, None
                 continue

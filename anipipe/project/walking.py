@@ -19,6 +19,7 @@ from anipipe.engine.declare import Unit
 from anipipe.errors import ConfigError, DataError, NotHereError
 from anipipe.project.calibrations import check_shared, find_calibration
 from anipipe.project.finding import CONFIG, RESOLVED_FOLDER, absolute, inside, is_ours
+from anipipe.project.models import Models
 from anipipe.project.naming import (
     check_cameras,
     find_videos,
@@ -63,6 +64,8 @@ class Experiment:
         What a user should know about folders that were passed over, and about settings.
     objections : dict
         Why what is to be made for a unit cannot be.
+    joints : dict
+        What the network of a video finds, where its files say so.
     """
 
     root: Path
@@ -72,6 +75,7 @@ class Experiment:
     dangling: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     objections: dict[Unit, list[str]] = field(default_factory=dict)
+    joints: dict[Unit, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[Unit]:
         """Return the units of one kind."""
@@ -132,6 +136,7 @@ class _Walker:
                 raise ConfigError(f"{self._layers[0].path}: path = {root}: there is no such folder")
         self.root = root
         self.experiment = Experiment(root, self.top)
+        self.models = Models(root)
 
     def walk(self) -> Experiment:
         experiment = self.experiment
@@ -157,7 +162,7 @@ class _Walker:
             else:
                 self._problem("", text)
         seen = dict.fromkeys(text for resolved in self._resolved.values() for text in resolved.warnings)
-        experiment.notices.extend(seen)
+        experiment.notices += [*seen, *self.models.notices()]
         return experiment
 
     def _read(self, path: Path) -> Layer:
@@ -320,6 +325,7 @@ class _Walker:
             for camera, video in views:
                 view = self._unit(session, "video", video, {"trial": trial, "camera": camera, "video": video})
                 view.files = found[video]
+                self._assign_model(view)
                 view.related = {**related, "video": [view], "trial": [trial_unit]}
                 trial_unit.related.setdefault("video", []).append(view)
                 for unit in calibrations:
@@ -330,6 +336,15 @@ class _Walker:
             related["trial"].append(trial_unit)
         self.experiment.units += [session, *related["trial"], *related["video"]]
         return session
+
+    def _assign_model(self, view: Unit) -> None:
+        try:
+            joints = self.models.assign(view)
+        except DataError as error:
+            self.experiment.objections[view] = [str(error)]
+        else:
+            if joints:
+                self.experiment.joints[view] = joints
 
     @staticmethod
     def _unit(session: Unit, kind: str, name: str, names: dict[str, str]) -> Unit:

@@ -9,9 +9,12 @@ from typing import Any, Self
 from anipipe.config import Resolved, default, lookup
 
 
-def setting(key: str) -> Any:
-    """Declare a field that holds the value of a key; with ``cameras.*.KEY``, of all cameras that set it."""
-    return dataclasses.field(metadata={"key": key})
+def setting(key: str, *, fact: bool = True) -> Any:
+    """Declare a field that holds the value of a key; with ``cameras.*.KEY``, of all cameras that set it.
+
+    What says how to run, and not what comes out, is no ``fact``.
+    """
+    return dataclasses.field(metadata={"key": key, "fact": fact})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +32,12 @@ class SettingsOptions:
 
     def facts(self) -> dict[str, Any]:
         """Return every key with its value."""
-        return {key: getattr(self, name) for name, key in _keys(type(self))}
+        return {key: getattr(self, name) for name, key in _keys(type(self), facts_only=True)}
 
     @classmethod
     def introduced(cls) -> dict[str, Any]:
         """Return the keys' defaults; a default that changes raises the version of the stages that read it."""
-        return {key: default(key) for _, key in _keys(cls)}
+        return {key: default(key) for _, key in _keys(cls, facts_only=True)}
 
 
 def engine_version(engine: str) -> dict[str, Any]:
@@ -47,5 +50,6 @@ def engine_version(engine: str) -> dict[str, Any]:
         return {f"engine {engine}": None}
 
 
-def _keys(cls: type[SettingsOptions]) -> tuple[tuple[str, str], ...]:
-    return tuple((field.name, field.metadata["key"]) for field in dataclasses.fields(cls))
+def _keys(cls: type[SettingsOptions], *, facts_only: bool = False) -> tuple[tuple[str, str], ...]:
+    fields = (field for field in dataclasses.fields(cls) if field.metadata["fact"] or not facts_only)
+    return tuple((field.name, field.metadata["key"]) for field in fields)

@@ -1,18 +1,22 @@
-"""``pose-2d``: the 2D pose of each video, taken from what another program predicted."""
+"""``pose-2d``: the 2D pose of each video, found by a network or taken from what another program predicted."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anipipe.artifacts import POSE_2D, PREDICTIONS, VIDEO, Prediction
-from anipipe.engine.declare import Stage, consulted
+from anipipe.artifacts import MODEL, POSE_2D, PREDICTIONS, VIDEO, Prediction
+from anipipe.engine.declare import Stage, Unit, consulted, optional
+from anipipe.engine.progress import tell
 from anipipe.errors import DataError, Notice
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.video import Video
+from anipipe.networks.models import Precision
+from anipipe.networks.sources import ModelSource
 from anipipe.stages.options import SettingsOptions, setting
 
 
@@ -24,14 +28,83 @@ class ImportOptions(SettingsOptions):
     cropped: bool = setting("predictions.cropped")
 
 
-def import_prediction(prediction: Prediction, video: Video | None, *, options: ImportOptions) -> Pose2D:
-    """Take the 2D poses of each video from DeepLabCut, Lightning Pose, EKS or SLEAP files in predictions/.
+@dataclass(frozen=True)
+class NetworkOptions(SettingsOptions):
+    """What a network is asked for, and how it is run."""
 
-    Files that lie beside the videos in videos-raw/ are found as well. Where the video is there, its length
-    is compared with that of the prediction.
+    num_outputs: int = setting("network.num_outputs")
+    crop: Any = setting("network.crop")
+    dynamic_crop: bool = setting("network.dynamic_crop")
+    precision: Precision = setting("network.precision")
+    device: str = setting("network.device", fact=False)
+    batch_size: int | str = setting("network.batch_size", fact=False)
+
+    def for_camera(self, camera: str) -> NetworkOptions:
+        """Return the options with the crop of one camera."""
+        return replace(self, crop=self.crop.get(camera)) if isinstance(self.crop, dict) else self
+
+
+def uses_network(video: Unit) -> bool:
+    """Say whether the 2D poses of a video are found by a network."""
+    return bool(video.files.get(MODEL.name))
+
+
+def options_for(options: ImportOptions, video: Unit) -> ImportOptions | NetworkOptions:
+    """Return the options that matter for one video."""
+    if not uses_network(video):
+        return options
+    return NetworkOptions.of(video.settings).for_camera(video.names["camera"])
+
+
+def find_pose(
+    prediction: Prediction | None,
+    model: ModelSource | None,
+    video: Video | None,
+    *,
+    options: ImportOptions | NetworkOptions,
+) -> Pose2D:
+    """Find the joints in each video with the network in model_folder, or take them from predictions/.
+
+    Networks of DeepLabCut 3 and Lightning Pose are run as they are. Predictions of DeepLabCut, Lightning
+    Pose, EKS or SLEAP that lie in predictions/, or beside the videos in videos-raw/, come first.
     """
+    if isinstance(options, NetworkOptions):
+        if model is None or video is None:
+            raise DataError("the network or the video is gone")
+        return run_network(model, video, options)
+    assert prediction is not None
     pose = prediction.load(track=options.track, cropped=options.cropped)
     return pose if video is None else fit_to_video(pose, video)
+
+
+def run_network(source: ModelSource, video: Video, options: NetworkOptions) -> Pose2D:
+    """Find the joints in each frame of a video; one that is missing or damaged gets a row without values."""
+    from anipipe.networks.dynamic_crop import follow
+    from anipipe.networks.opening import open_tracker
+    from anipipe.networks.tracking import track
+
+    batch_size = None if isinstance(options.batch_size, str) else options.batch_size
+    tracker = open_tracker(source, options.device, options.precision, options.num_outputs, batch_size)
+    video = replace(video, threads=tracker.compute.threads)
+    size, count = video.info.size, video.count()
+    crop = options.crop and tuple(options.crop)
+    if options.dynamic_crop:
+        found = follow(tracker, video.frames(), count, size, read=video.read, crop=crop, progress=tell)
+    else:
+        found = track(tracker, video.frames(), count, size, crop=crop, progress=tell)
+    lacking = int(np.isnan(found.values[:, 0, 0, 0]).sum())
+    if lacking:
+        text = f"{lacking} of {count} frames are missing or damaged; their rows have no 2D pose"
+        warnings.warn(f"{video.path.name}: {text}", Notice, stacklevel=2)
+    values = found.values.astype(np.float64)
+    return Pose2D(
+        tracker.joints,
+        values[..., :2],
+        values[..., 2],
+        scorer=source.name,
+        size=size,
+        computed=str(tracker.compute),
+    )
 
 
 def fit_to_video(pose: Pose2D, video: Video) -> Pose2D:
@@ -75,8 +148,11 @@ STAGE = Stage(
     name="pose-2d",
     aliases=("analyze", "label"),
     per="video",
-    run=import_prediction,
-    reads={"prediction": PREDICTIONS, "video": consulted(VIDEO)},
+    run=find_pose,
+    reads={"prediction": optional(PREDICTIONS), "model": optional(MODEL), "video": consulted(VIDEO)},
+    one_of=("prediction", "model"),
     writes=POSE_2D,
     options=ImportOptions,
+    narrow=options_for,
+    heavy=uses_network,
 )
