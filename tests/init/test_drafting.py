@@ -16,6 +16,7 @@ from anipipe.commands.init import draft, looking
 from anipipe.commands.init.moving import camera_folders
 from anipipe.config import Config, read_layer, resolve, template
 from anipipe.config.render import Remark
+from tests.networks.model_folders import deeplabcut, lightning, write, zipped
 
 VIEWS = ("back", "side", "top")
 
@@ -284,3 +285,26 @@ def test_remarks_in_a_template():
     assert "nesting = 2  # why\\x00 not\\n\n" in text
     assert '# one:\n# cam_regex = "a(b)"\n# two:\n# cam_regex = "(c)"\n' in text
     assert max(len(one) for one in text.splitlines() if one.startswith("# word")) <= 110
+
+
+def test_a_network_that_lies_there_is_proposed_and_of_several_all_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "s1/videos-raw").mkdir(parents=True)
+    (tmp_path / "s1/videos-raw/walk.mp4").touch()
+    (tmp_path / "notes.zip").write_bytes(b"no zip")
+    write(tmp_path / "networks/mouse", deeplabcut("snapshot-050.pt"))
+    drafted = draft(tmp_path, lambda text: None)
+    assert tomllib.loads(drafted.text)["model_folder"] == "networks/mouse"
+    assert any(line.startswith("network ") and "snapshot-050" in line for line in drafted.found)
+    zipped(tmp_path / "side.zip", lightning("epoch=1-step=2-best.ckpt"))
+    drafted = draft(tmp_path, lambda text: None)
+    assert "model_folder" not in tomllib.loads(drafted.text)
+    assert re.search(r'# model_folder = .side\.zip.', drafted.text), drafted.text[:1500]
+    assert "To be chosen: model_folder, one of the networks." in drafted.advice
+
+
+def test_videos_without_a_network_or_predictions_are_told(tmp_path: Path) -> None:
+    (tmp_path / "s1/videos-raw").mkdir(parents=True)
+    (tmp_path / "s1/videos-raw/walk.mp4").touch()
+    assert any(
+        "set model_folder to your network" in line for line in draft(tmp_path, lambda text: None).advice
+    )

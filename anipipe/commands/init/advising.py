@@ -15,7 +15,9 @@ from anipipe.commands.init.samples import Poses
 _SHOWN = 6
 
 
-def table(found: Found, readings: Readings, board: str, poses: Poses | None) -> Iterator[str]:
+def table(
+    found: Found, readings: Readings, board: str, poses: Poses | None, models: Sequence[str]
+) -> Iterator[str]:
     """Yield what was found, one line each.
 
     Parameters
@@ -28,6 +30,8 @@ def table(found: Found, readings: Readings, board: str, poses: Poses | None) -> 
         What is known of the board; empty if there are no recordings.
     poses
         What the predictions hold.
+    models
+        The names of trained networks.
     """
     rows = [
         ("sessions", _sessions(found)),
@@ -43,6 +47,8 @@ def table(found: Found, readings: Readings, board: str, poses: Poses | None) -> 
     rows.append(
         ("predictions", f"{count}{f', {len(poses.joints)} joints' if poses else ''}" if count else "none")
     )
+    if models:
+        rows.append(("network" if len(models) == 1 else "networks", _some(models)))
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         yield f"{name:<{width}}  {text}"
@@ -87,7 +93,16 @@ def advice(found: Found, readings: Readings, proposal: Proposal, folder: Path) -
         )
     yield from _of_deeplabcut(found)
     yield from _to_move(found)
+    tracked = "model_folder" in proposal.remarks or any(True for _ in found.predictions())
+    if found.videos and not tracked:
+        yield (
+            "Nothing here tells where the joints are: set model_folder to your network, or put 2D poses into "
+            "SESSION/predictions/."
+        )
     todo = [key for key, remark in proposal.remarks.items() if remark.text.startswith("TO BE SET")]
+    remark = proposal.remarks.get("model_folder")
+    if remark is not None and remark.text.startswith("Several"):
+        yield "To be chosen: model_folder, one of the networks."
     if readings.best is None and readings.others:
         yield "To be chosen: triangulation.cam_regex, what is the camera in the names of videos."
     if todo:
@@ -106,7 +121,7 @@ def _of_deeplabcut(found: Found) -> Iterator[str]:
         )
     elif found.deeplabcut:
         yield (
-            f"{_some(found.deeplabcut)}: a project of DeepLabCut. Set model_folder to run its network; the "
+            f"{_some(found.deeplabcut)}: a project of DeepLabCut; model_folder runs its network. The "
             "videos in it are those that it was trained on, and no session. Put recordings into "
             "SESSION/videos-raw/."
         )

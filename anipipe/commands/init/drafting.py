@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +16,20 @@ from anipipe.commands.init.proposing import (
     propose_board,
     propose_cameras,
     propose_folders,
+    propose_model,
     propose_nesting,
     propose_poses,
 )
 from anipipe.commands.init.samples import look_at_board, look_at_predictions, spread
 from anipipe.config import template
 from anipipe.engine.records import OWN_FOLDER
-from anipipe.errors import UsageError
+from anipipe.errors import DataError, UsageError
+from anipipe.networks.sources import ModelSource, find_model
 from anipipe.project import CONFIG, absolute, experiment_above
 from anipipe.project.finding import is_ours
 
 _PREDICTIONS = 12
+_MODELS = 20
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def draft(folder: Path, say: Callable[[str], None]) -> Draft:
     known = calibrated_cameras(root / calibrations[0]) if calibrations else frozenset()
     readings = read_names(videos, boards, known)
     proposal = Proposal({"project": _plain(root.resolve().name)} if root.resolve().name else {})
+    models = find_models(found)
+    propose_model(proposal, found, models)
     propose_nesting(proposal, found)
     count = sum(map(len, videos.values()))
     names = count or sum(map(len, boards.values()))
@@ -111,9 +117,18 @@ def draft(folder: Path, say: Callable[[str], None]) -> Draft:
     propose_folders(proposal, found)
     return Draft(
         text=template(proposal.values, proposal.remarks),
-        found=tuple(table(found, readings, board, poses)),
+        found=tuple(table(found, readings, board, poses, [source.name for source in models.values()])),
         advice=tuple(advice(found, readings, proposal, folder)),
     )
+
+
+def find_models(found: Found) -> dict[str, ModelSource]:
+    """Return the trained networks among what may be some, by their paths."""
+    models = {}
+    for path in filter(None, found.models[:_MODELS]):
+        with suppress(DataError):  # a project that is not trained yet, a zip of something else
+            models[path] = find_model(found.root / path)
+    return models
 
 
 def _recordings(found: Found) -> Sequence[Path]:

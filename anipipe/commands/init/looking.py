@@ -71,6 +71,8 @@ class Found:
         The same of files that are called like predictions.
     deeplabcut : list of str
         Projects of DeepLabCut.
+    models : list of str
+        What may be trained networks: projects, folders, zips.
     inner : list of str
         Folders with a configuration of anipipe's own.
     unreadable : list of str
@@ -88,6 +90,7 @@ class Found:
     loose_boards: dict[str, list[str]] = field(default_factory=dict)
     loose_predictions: dict[str, list[str]] = field(default_factory=dict)
     deeplabcut: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     inner: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     whole: bool = True
@@ -157,7 +160,12 @@ class _Look:
         files = sorted((entry.name for entry in entries if entry.name not in inside), key=natural)
         if _is_deeplabcut(path, files, set(inside)):
             self._found.deeplabcut.append(folder)
+            self._found.models.append(folder)
             return
+        if "pytorch_config.yaml" in files or ("config.yaml" in files and "tb_logs" in inside):
+            self._found.models.append(folder)
+            return
+        self._found.models += [join(folder, name) for name in files if suffix_of(name) == ".zip"]
         if folder and CONFIG in files and is_ours(path / CONFIG):
             self._found.inner.append(folder)
         self._recordings(folder, set(inside))

@@ -14,6 +14,7 @@ from anipipe.commands.init.moving import camera_folders
 from anipipe.commands.init.samples import Poses, lines_through
 from anipipe.config.render import Remark
 from anipipe.formats.prediction_names import video_of
+from anipipe.networks.sources import ModelSource
 from anipipe.project.naming import join, suffix_of
 
 if TYPE_CHECKING:
@@ -81,6 +82,19 @@ def propose_nesting(proposal: Proposal, found: Found) -> None:
         what = "the only session lies" if count == 1 else f"all {count} sessions lie"
         how = "here" if depths[0] == 0 else f"{_many(depths[0], 'folder')} deep"
         proposal.set("nesting", depths[0], f"{what} {how}")
+
+
+def propose_model(proposal: Proposal, found: Found, models: Mapping[str, ModelSource]) -> None:
+    """Propose the network that lies there; of several, show all; else projects that may come to hold one."""
+    shown = tuple((path, f"Possible too: {source.name}.") for path, source in models.items())
+    if len(models) == 1:
+        path, source = next(iter(models.items()))
+        proposal.set("model_folder", path, source.name)
+    elif models:
+        proposal.say("model_folder", "Several networks lie here; choose:", shown)
+    elif found.deeplabcut and found.deeplabcut != [""]:
+        text = f"Projects of DeepLabCut here, without a network that could be run: {_some(found.deeplabcut)}."
+        proposal.say("model_folder", text, ((found.deeplabcut[0], ""),))
 
 
 def propose_cameras(
@@ -212,9 +226,6 @@ def propose_poses(proposal: Proposal, poses: Poses | None) -> None:
 
 def propose_folders(proposal: Proposal, found: Found) -> None:
     """Show keys that make use of what lies elsewhere."""
-    if found.deeplabcut and found.deeplabcut != [""]:
-        text = f"Projects of DeepLabCut here: {_some(found.deeplabcut)}."
-        proposal.say("model_folder", text, ((found.deeplabcut[0], ""),))
     name = common_name(found)
     if name is not None:
         proposal.say(
