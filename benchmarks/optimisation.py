@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anipipe.numerics.aniposelib_cameras import camera_group
 from anipipe.numerics.cameras import Rig, project
 from anipipe.numerics.refinement.solver import optimise
 from anipipe.numerics.triangulation import dlt
 from benchmarks.measure import REPEATS, process, show
 from benchmarks.rigs import around
-from benchmarks.triangulation import REAL, aniposelib_group, real
+from benchmarks.triangulation import REAL, real
 
 Floats = NDArray[np.float64]
 
@@ -123,7 +124,7 @@ def _fly(folder: Path, who: str) -> tuple[float, float, int]:
     rig, flat = real(folder)
     pixels = flat.reshape(len(rig), -1, 12, 2)
     start = dlt(pixels, rig)
-    group = aniposelib_group(rig)
+    group = camera_group(rig)
     limbs, steps, times = FLY["constraints"], 0, []
     for _ in range(1 + (REPEATS if who == "ours" else PEER_REPEATS)):  # the first may compile
         began = time.perf_counter()

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from anipipe.numerics.aniposelib_cameras import camera_group
 from anipipe.numerics.cameras import Rig, project
 from anipipe.numerics.point_refinement import refine
 from anipipe.numerics.subsets import Choice, choose_cameras
 from anipipe.numerics.triangulation import dlt
 from benchmarks.measure import REPEATS, best, process, show
 from benchmarks.rigs import around
-from benchmarks.triangulation import REAL, aniposelib_group, real
+from benchmarks.triangulation import REAL, real
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +97,7 @@ def _compared(name: str, rig: Rig, pixels: Floats) -> list[str]:
         np.isfinite(pixels[..., 0]).any(axis=0)
     )  # aniposelib fails on points that none sees
     some = pixels[:, seen[:: max(1, seen.size // PEER_POINTS)]]
-    group = aniposelib_group(rig)
+    group = camera_group(rig)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         group.triangulate_ransac(some[:, :20])  # compiles

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anipipe.formats.calibrations import read_calibration
 from anipipe.formats.importing import import_pose
+from anipipe.numerics.aniposelib_cameras import camera_group
 from anipipe.numerics.cameras import Rig, project
 from anipipe.numerics.point_refinement import refine
 from anipipe.numerics.triangulation import dlt, reprojection_errors
@@ -72,7 +72,7 @@ def real(folder: Path) -> tuple[Rig, Floats]:
 
 
 def _compared(name: str, rig: Rig, pixels: Floats) -> list[str]:
-    group = aniposelib_group(rig)
+    group = camera_group(rig)
 
     def peer() -> Floats:
         with warnings.catch_warnings():
@@ -112,23 +112,3 @@ def _refined(name: str, rig: Rig, pixels: Floats) -> list[str]:
         f"{np.nanmedian(moved):.2g}",
         f"{np.nanmax(moved):.2g}",
     ]
-
-
-def aniposelib_group(rig: Rig) -> Any:
-    """Make aniposelib's cameras of ours."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from aniposelib.cameras import Camera, CameraGroup
-    return CameraGroup(
-        [
-            Camera(
-                matrix=camera.matrix,
-                dist=camera.distortions,
-                size=camera.size,
-                rvec=camera.rotation,
-                tvec=camera.translation,
-                name=camera.name,
-            )
-            for camera in rig.cameras
-        ]
-    )

@@ -13,6 +13,7 @@ Arrays are ordered (cameras, frames, joints, 2 or 3); missing is NaN.
 - :mod:`~anipipe.numerics.point_refinement`          points of the smallest reprojection error
 - :mod:`~anipipe.numerics.refinement`                all points of a recording at once, smooth in time
 - :mod:`~anipipe.numerics.aniposelib_triangulation`  the same by aniposelib's functions
+- :mod:`~anipipe.numerics.aniposelib_cameras`        its cameras, made of ours
 - :mod:`~anipipe.numerics.reconstruction`            from pixels to points, methods put together
 - :mod:`~anipipe.numerics.singular_vectors`          smallest singular vectors of many small matrices
 - :mod:`~anipipe.numerics.alignment`                 standardised axes

@@ -6,8 +6,6 @@ Its functions are called as Anipose calls them, with cameras that have our matri
 from __future__ import annotations
 
 import contextlib
-import io
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,30 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anipipe.errors import DataError
+from anipipe.numerics.aniposelib_cameras import camera_group, quiet
 from anipipe.numerics.cameras import Rig
 from anipipe.numerics.lenses import Floats
 from anipipe.numerics.refinement.start import optimisable
 
 ENGINE = "aniposelib"
-
-
-def camera_group(rig: Rig) -> Any:
-    """Return aniposelib's ``CameraGroup`` of a rig."""
-    with _quiet():
-        from aniposelib.cameras import Camera, CameraGroup, FisheyeCamera
-    return CameraGroup(
-        [
-            (FisheyeCamera if camera.fisheye else Camera)(
-                matrix=camera.matrix,
-                dist=camera.distortions,
-                size=camera.size,
-                rvec=camera.rotation,
-                tvec=camera.translation,
-                name=camera.name,
-            )
-            for camera in rig.cameras
-        ]
-    )
 
 
 def triangulate(pixels: Floats, rig: Rig) -> Floats:
@@ -101,21 +81,10 @@ def optimise(points: Floats, pixels: Floats, rig: Rig, settings: Mapping[str, An
 def _called() -> Iterator[None]:
     """Let aniposelib print nothing, and say what to do where it fails on its numbers."""
     try:
-        with _quiet():
+        with quiet():
             yield
     except (ValueError, np.linalg.LinAlgError) as error:
         raise DataError(
             f"aniposelib fails on this trial ({error}), as it does on animals that do not move, for example; "
             'set triangulation.engine = "anipipe"'
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    silence = io.StringIO()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(silence))
-        stack.enter_context(contextlib.redirect_stderr(silence))
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        yield

@@ -7,6 +7,7 @@ lie between -0.5 and 0.5.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -138,25 +139,7 @@ def render(
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the (height, width) picture and the (n, 2) true pixels of the corners by id."""
-    width, height = size
-    offsets = (np.arange(samples) + 0.5) / samples - 0.5
-    xs = (np.arange(width)[:, None] + offsets).reshape(-1)
-    back = np.linalg.inv(homography)
-    picture = np.empty((height, width))
-    jitter = np.random.default_rng(seed + 1)
-    for start in range(0, height, 40):
-        rows = np.arange(start, min(start + 40, height))
-        ys = (rows[:, None] + offsets).reshape(-1)
-        pixels = np.stack(np.meshgrid(xs, ys), axis=-1)
-        # On a regular grid of samples the place of an upright edge would be known to a twelfth of a pixel
-        # only.
-        pixels = pixels + jitter.uniform(-0.5, 0.5, pixels.shape) / samples
-        if k1:
-            pixels = unbend(pixels, size, k1)
-        mapped = pixels @ back[:, :2].T + back[:, 2]
-        depth = np.where(mapped[..., 2] == 0, 1e-12, mapped[..., 2])
-        dark = board.dark(mapped[..., 0] / depth, mapped[..., 1] / depth)
-        picture[rows] = dark.reshape(len(rows), samples, width, samples).mean(axis=(1, 3))
+    picture = _shades(board, homography.tobytes(), size, k1, samples, seed)
     picture = LIGHT - (LIGHT - DARK) * picture
     if blur:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
@@ -165,6 +148,32 @@ def render(
     if k1:
         truth = bend(truth, size, k1)
     return np.clip(np.round(picture), 0, 255).astype(np.uint8), truth
+
+
+@cache
+def _shades(
+    board: Drawn, homography: bytes, size: tuple[int, int], k1: float, samples: int, seed: int
+) -> np.ndarray:
+    """Return which part of each pixel is dark, (height, width); many tests look at the same picture."""
+    back = np.linalg.inv(np.frombuffer(homography).reshape(3, 3))
+
+    def dark(pixels: np.ndarray) -> np.ndarray:
+        mapped = (unbend(pixels, size, k1) if k1 else pixels) @ back[:, :2].T + back[:, 2]
+        depth = np.where(mapped[..., 2] == 0, 1e-12, mapped[..., 2])
+        return board.dark(mapped[..., 0] / depth, mapped[..., 1] / depth)
+
+    places = np.stack(np.meshgrid(np.arange(size[0], dtype=float), np.arange(size[1])), axis=-1)
+    middles = dark(places).astype(np.uint8)
+    # only where there is an edge do the samples in a pixel differ
+    square = np.ones((3, 3), np.uint8)
+    edge = cv2.dilate(middles, square) != cv2.erode(middles, square)
+    steps = (np.arange(samples) + 0.5) / samples - 0.5
+    within = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    # On a regular grid of samples the place of an upright edge would be known to a twelfth of a pixel only.
+    jitter = np.random.default_rng(seed + 1).uniform(-0.5, 0.5, (int(edge.sum()), len(within), 2)) / samples
+    shades = middles.astype(float)
+    shades[edge] = dark(places[edge][:, None] + within + jitter).mean(axis=1)
+    return shades
 
 
 SLANTED = [(80.3, 60.1), (560.7, 40.4), (520.2, 430.9), (50.6, 380.3)]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from anipipe.numerics.aniposelib_cameras import camera_group
 from anipipe.numerics.cameras import Camera, Rig
 
 # k1, k2, p1, p2, k3 of a strong but ordinary lens, and k1 .. k4 of a fisheye
@@ -76,21 +77,5 @@ def oracle() -> Callable[[Rig], object]:
     """Make an aniposelib CameraGroup of a rig."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cameras = pytest.importorskip("aniposelib.cameras", reason="aniposelib is not installed")
-
-    def make(rig: Rig) -> object:
-        return cameras.CameraGroup(
-            [
-                (cameras.FisheyeCamera if camera.fisheye else cameras.Camera)(
-                    matrix=camera.matrix,
-                    dist=camera.distortions,
-                    size=camera.size,
-                    rvec=camera.rotation,
-                    tvec=camera.translation,
-                    name=camera.name,
-                )
-                for camera in rig.cameras
-            ]
-        )
-
-    return make
+        pytest.importorskip("aniposelib.cameras", reason="aniposelib is not installed")
+    return camera_group

@@ -7,6 +7,7 @@ import pytest
 
 from anipipe.errors import DataError
 from anipipe.numerics import aniposelib_triangulation
+from anipipe.numerics.aniposelib_cameras import camera_group
 from anipipe.numerics.cameras import project
 from anipipe.numerics.reconstruction import InTime, Method, Search, reconstruct
 from anipipe.numerics.refinement import solver
@@ -137,11 +138,8 @@ def test_aniposelib_invents_no_joint(aniposelib, mixed_rig, truth, monkeypatch):
     assert np.linalg.norm(found.points[:, 1:] - truth[:, ::-1], axis=-1).max() < 2
 
 
-MAKE = aniposelib_triangulation.camera_group
-
-
 def uncompiled(rig):
     """Return aniposelib's cameras, whose objective is not compiled: that would take longer than it saves."""
-    group = MAKE(rig)
+    group = camera_group(rig)
     group._error_fun_triangulation = type(group)._error_fun_triangulation.py_func.__get__(group)
     return group

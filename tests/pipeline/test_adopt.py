@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import CONFIG, Lab
+from tests.conftest import CONFIG, Lab, make_lab
 
 from .test_redo import ran
 
 FILTERS = "\n[filter]\nenabled = true\nmedfilt = 3\n\n[filter3d]\nenabled = true\nmedfilt = 3\n"
 
 
-@pytest.fixture
-def foreign(lab: Lab) -> Lab:
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """A tree as Anipose leaves it: poses, angles and tables, with no record of how they were made."""
+    lab = make_lab(tmp_path_factory.mktemp("left") / "experiment")
     (lab.root / "config.toml").write_text(CONFIG.replace("[triangulation]", FILTERS + "\n[triangulation]"))
     lab.run("run-all")
     for session in ("control/mouse1", "control/mouse2", "treated/mouse3"):
@@ -33,6 +35,13 @@ def foreign(lab: Lab) -> Lab:
     (lab.root / "control/mouse1/videos-labeled").mkdir()
     (lab.root / "control/mouse1/videos-labeled/t1_A.mp4").write_bytes(b"video")
     return lab
+
+
+@pytest.fixture
+def foreign(left: Lab, tmp_path: Path) -> Lab:
+    """The same, for a test to change."""
+    shutil.copytree(left.root, tmp_path / "experiment")
+    return replace(left, root=tmp_path / "experiment")
 
 
 def results(lab: Lab) -> dict[str, tuple[bytes, int]]:

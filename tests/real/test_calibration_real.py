@@ -161,10 +161,9 @@ def test_the_cameras_are_where_they_are(solved):
 def test_a_second_run_writes_the_same_bytes_whatever_the_order_of_recordings(
     detections, solved, board, tmp_path
 ):
-    for count, order in enumerate(([0, 1, 2, 3], [2, 0, 3, 1])):
-        views = pair_views([detections[index] for index in order], len(board.points))
-        again = calibrate(views, board.points)
-        assert in_bytes(again, tmp_path / f"{count}.toml") == in_bytes(solved, tmp_path / "first.toml")
+    views = pair_views([detections[index] for index in (2, 0, 3, 1)], len(board.points))
+    again = calibrate(views, board.points)
+    assert in_bytes(again, tmp_path / "again.toml") == in_bytes(solved, tmp_path / "first.toml")
 
 
 def perturbed(begun: Start, seed: int) -> Start:
@@ -192,7 +191,7 @@ def test_all_starts_end_alike(views, board, solved):
     with one_thread():
         chosen = chosen_instants(views, usable(views, board.points))
         begun = start(at_instants(views, chosen), board.points, None, Wish())
-        for seed in range(10):
+        for seed in range(4):
             found = solve(views, board.points, perturbed(begun, seed), chosen, wish=Wish())
             assert np.nanmean(found.distances) == pytest.approx(np.nanmean(solved.distances), rel=1e-4)
             assert distances(found.rig) == pytest.approx(distances(solved.rig), rel=1e-4)
@@ -289,7 +288,7 @@ def reference() -> Rig:
     )
 
 
-@pytest.mark.parametrize("distortion", ["k1", "k1k2", "full"])
+@pytest.mark.parametrize("distortion", ["k1", "full"])
 def test_a_mirrored_board_on_glass(distortion, glass, glass_board, reference):
     """The reference's optical axes are up to 32 px off the centres: held there, focal lengths bend."""
     found = calibrate(glass, glass_board.points, wish=Wish(distortion=distortion, axis=True))

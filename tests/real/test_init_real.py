@@ -12,6 +12,7 @@ import pytest
 from anipipe.cli import invoke
 from anipipe.config import Config, read_layer, resolve
 from anipipe.formats.calibrations import read_calibration
+from tests.real.videos import cut
 
 DATA = Path(os.environ.get("ANIPIPE_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real recordings in {DATA}")
@@ -25,7 +26,9 @@ def started(root: Path) -> Config:
 def test_mouse(tmp_path: Path):
     for folder in ("videos-raw", "predictions"):
         shutil.copytree(DATA / "mouse-4cam" / folder, tmp_path / "s1" / folder)
-    shutil.copytree(DATA / "mouse-4cam/calibration", tmp_path / "calibration")
+    (tmp_path / "calibration").mkdir()
+    for video in (DATA / "mouse-4cam/calibration").iterdir():
+        cut(video, tmp_path / "calibration" / video.name, frames=8)
     config = started(tmp_path)
     assert (config.nesting, config.triangulation.cam_regex) == (1, "_(back|mid|side|top)$")
     board = config.calibration

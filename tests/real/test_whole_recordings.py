@@ -55,7 +55,9 @@ def mice(tmp_path_factory: pytest.TempPathFactory) -> Lab:
         (root / session / "predictions").mkdir()
         for path in (MOUSE / "predictions").glob("*.analysis.h5"):
             shutil.copy(path, root / session / "predictions")
-    shutil.copytree(MOUSE / "calibration", root / "calibration")
+    (root / "calibration").mkdir()
+    for video in (MOUSE / "calibration").iterdir():
+        cut(video, root / "calibration" / video.name, frames=12)
     (root / "config.toml").write_text(CONFIG)
     (root / "s2/config.toml").write_text("[filter]\nmedfilt = 7\n")
     lab = Lab(root, Rig((), {}))
@@ -73,7 +75,7 @@ def test_boards_are_detected_and_the_calibration_is_good(mice: Lab):
     assert report["overall"]["kept"]["median"] <= 0.235
     assert 0 < report["overall"]["median"] < report["overall"]["mean"] < 0.3
     assert set(report["cameras"]) == set(CAMERAS)
-    assert all(camera["corners"] > 1000 for camera in report["cameras"].values())
+    assert all(camera["corners"] > 700 for camera in report["cameras"].values())
 
 
 def test_limbs_angles_and_tables(mice: Lab):
@@ -112,7 +114,7 @@ def test_a_filter_key_redoes_the_filter_and_what_follows_but_no_calibration(mice
 def test_a_replaced_board_video_redoes_calibration_and_the_trials_under_it(mice: Lab):
     video = mice.root / "calibration/board_side.mov"
     video.replace(mice.root / "side.mov")
-    cut(mice.root / "side.mov", video, frames=15)
+    cut(mice.root / "side.mov", video, frames=10)
     done = jobs(mice)
     assert {"detect-boards calibration/board_side", "calibrate calibration"} <= done
     assert not any(job.startswith(("pose-2d", "filter", "write-config")) for job in done)

@@ -9,17 +9,16 @@ that two runs give the same bits, as long as BLAS has the same number of threads
 from __future__ import annotations
 
 import contextlib
-import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anipipe.errors import DataError
+from anipipe.numerics.aniposelib_cameras import Kinds, camera_group, quiet
 from anipipe.numerics.calibration.lens_start import ESTIMATED, one_thread
 from anipipe.numerics.calibration.placing import board_residuals, place_boards
 from anipipe.numerics.calibration.pose_start import to_matrix, to_vectors
@@ -119,11 +118,8 @@ def _adjust(
 ) -> tuple[Rig, float]:
     """Run aniposelib; return the cameras where it leaves them, and its error, px."""
     with _undisturbed(seed):
-        group_class, ordinary, bent = _classes()
-        group = group_class(
-            [(bent if camera.fisheye else ordinary)(camera, wish) for camera in cameras],
-            metadata={},
-        )
+        ordinary, fisheye = _kinds()
+        group = camera_group(Rig(cameras), (partial(ordinary, wish=wish), partial(fisheye, wish=wish)))
         try:
             error = float(group.bundle_adjust_iter(points, extra))
         except (ValueError, IndexError, np.linalg.LinAlgError) as problem:
@@ -149,13 +145,9 @@ _REMEDY = (
 def _undisturbed(seed: int) -> Iterator[None]:
     """Seed and give back numpy's global generator, which aniposelib draws from; keep it from talking."""
     state = np.random.get_state()
-    silence = io.StringIO()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(silence))
-        stack.enter_context(contextlib.redirect_stderr(silence))
-        stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(quiet())
         stack.enter_context(one_thread())
-        warnings.simplefilter("ignore")
         import jax
 
         # an accelerator's sums come in another order each time
@@ -168,10 +160,9 @@ def _undisturbed(seed: int) -> Iterator[None]:
 
 
 @cache
-def _classes() -> tuple[type, type, type]:
-    """Return aniposelib's camera group, and its two kinds of cameras with our choice of parameters."""
-    from aniposelib.cameras import Camera as Ordinary
-    from aniposelib.cameras import CameraGroup, FisheyeCamera
+def _kinds() -> Kinds:
+    """Return aniposelib's two kinds of cameras with our choice of parameters."""
+    from aniposelib.cameras import Camera, FisheyeCamera
 
     class Chosen:
         """The parameters that may move; aniposelib's own choice erases k2 .. k3 and fx != fy."""
@@ -179,19 +170,12 @@ def _classes() -> tuple[type, type, type]:
         matrix: Floats
         dist: Floats
 
-        def __init__(self, camera: Camera, wish: Wish) -> None:
-            super().__init__(  # type: ignore[call-arg]
-                matrix=camera.matrix,
-                dist=camera.distortions,
-                size=camera.size,
-                rvec=camera.rotation,
-                tvec=camera.translation,
-                name=camera.name,
-            )
+        def __init__(self, *, wish: Wish, **parts: Any) -> None:
+            super().__init__(**parts)
             self.turning = "extrinsics" not in wish.fix
             self.bending = "intrinsics" not in wish.fix
-            self.estimated = list(ESTIMATED[wish.distortion][camera.fisheye])
-            self.aspect = camera.matrix[1, 1] / camera.matrix[0, 0]
+            self.estimated = list(ESTIMATED[wish.distortion][isinstance(self, FisheyeCamera)])
+            self.aspect = self.matrix[1, 1] / self.matrix[0, 0]
 
         def get_params(self, only_extrinsics: bool = False) -> Floats:
             parts = [self.rvec, self.tvec] if self.turning else []
@@ -206,11 +190,7 @@ def _classes() -> tuple[type, type, type]:
                 self.matrix[0, 0], self.matrix[1, 1] = params[0], params[0] * self.aspect
                 self.dist[self.estimated] = params[1:]
 
-    return (
-        CameraGroup,
-        type("OrdinaryLens", (Chosen, Ordinary), {}),
-        type("FisheyeLens", (Chosen, FisheyeCamera), {}),
-    )
+    return type("OrdinaryLens", (Chosen, Camera), {}), type("FisheyeLens", (Chosen, FisheyeCamera), {})
 
 
 def _median_error(rig: Rig, pixels: Floats) -> float:

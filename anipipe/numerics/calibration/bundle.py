@@ -76,7 +76,7 @@ def adjust(
     The best state that was reached; the cost never rises.
     """
     damping, steps = FIRST_DAMPING, 0
-    system = _System.of(state, sights, freedoms, scale)
+    system = System.of(state, sights, freedoms, scale)
     gains = [np.inf, np.inf]
     while steps < STEPS and damping < MOST_DAMPING and max(gains[-2:]) > settled:
         steps += 1
@@ -85,7 +85,7 @@ def adjust(
         if trial is not None and cost <= system.cost:
             gains.append(1 - cost / system.cost if system.cost > 0 else 0.0)
             state, damping = trial, max(damping / 10, 1e-15)
-            system = _System.of(state, sights, freedoms, scale)
+            system = System.of(state, sights, freedoms, scale)
         else:
             damping *= 10
     return Adjusted(state, system.cost, steps, system.reduced(0.0)[0])
@@ -96,7 +96,7 @@ def total_cost(state: State, sights: Sequence[Sequence[Sights]], scale: float) -
     total = 0.0
     for bodies, by_camera in zip(state.kinds, sights, strict=True):
         for camera, seen in zip(state.cameras, by_camera, strict=True):
-            off = (project(in_world(bodies, seen)[0], camera) - seen.pixels) * seen.share
+            off = (project(world_points(bodies, seen)[0], camera) - seen.pixels) * seen.share
             total += float(soft(off, scale).sum())
     return total if np.isfinite(total) else np.inf
 
@@ -108,7 +108,7 @@ def soft(off: Floats, scale: float) -> Floats:
     return np.asarray(scale**2 * square / (np.sqrt(1 + square) + 1))
 
 
-def in_world(bodies: Bodies, seen: Sights) -> tuple[Floats, Floats]:
+def world_points(bodies: Bodies, seen: Sights) -> tuple[Floats, Floats]:
     """Return the (n, 3) world coordinates of what was seen, and how each lies about its body's origin."""
     about = seen.marks
     if bodies.turns is not None:
@@ -128,7 +128,7 @@ def linearised(
     and, along the residual and across it, the same curvature (Triggs et al. 2000, section 4.3), which soft L1
     keeps positive.
     """
-    world, about = in_world(bodies, seen)
+    world, about = world_points(bodies, seen)
     pixels, by_point, by_pose, by_lens = project_with_jacobians(world, camera)
     columns = [by_pose] if freedom.placed else []
     if freedom.focal:
@@ -168,10 +168,11 @@ def _along(lacking: Floats, off: Floats, slopes: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class _System:
+class System:
     """The normal equations of one step: the cameras' part, each kind's blocks, and what couples them."""
 
     cost: float
+    costs: tuple[Floats, ...]  # (bodies,) of each kind
     cameras: Floats  # (parameters, parameters)
     pull: Floats  # (parameters,)
     blocks: tuple[Floats, ...]  # (bodies, freedoms, freedoms) of each kind
@@ -181,15 +182,16 @@ class _System:
     @classmethod
     def of(
         cls, state: State, sights: Sequence[Sequence[Sights]], freedoms: Sequence[Freedom], scale: float
-    ) -> _System:
+    ) -> System:
+        """Add up what all cameras saw."""
         ranges = list(parameter_ranges(freedoms))
         size = ranges[-1].stop if ranges else 0
         cameras, pull, cost = np.zeros((size, size)), np.zeros(size), 0.0
-        blocks, pulls, couplings = [], [], []
+        costs, blocks, pulls, couplings = [], [], [], []
         for bodies, by_camera in zip(state.kinds, sights, strict=True):
             count, free = len(bodies.places), bodies.freedoms
+            own_cost, coupling = np.zeros(count), np.zeros((count, size, free))
             block, away = np.zeros((count, free, free)), np.zeros((count, free))
-            coupling = np.zeros((count, size, free))
             for camera, freedom, own, seen in zip(state.cameras, freedoms, ranges, by_camera, strict=True):
                 if not len(seen.bodies):
                     continue
@@ -200,21 +202,22 @@ class _System:
                 pull[own] += flat.T @ off.ravel()
                 starts = np.flatnonzero(np.diff(seen.bodies, prepend=-1))
                 there = seen.bodies[starts]
-                block[there] += summed(inner, inner, starts)
+                own_cost[there] += np.add.reduceat(part, starts)
+                block[there] += _summed(inner, inner, starts)
                 away[there] += np.add.reduceat(np.einsum("nij,ni->nj", inner, off), starts)
-                coupling[there, own] += summed(slope, inner, starts)
+                coupling[there, own] += _summed(slope, inner, starts)
+            costs.append(own_cost)
             blocks.append(block)
             pulls.append(away)
             couplings.append(coupling)
-        return cls(cost, cameras, pull, tuple(blocks), tuple(pulls), tuple(couplings))
+        return cls(cost, tuple(costs), cameras, pull, tuple(blocks), tuple(pulls), tuple(couplings))
 
     def reduced(self, damping: float) -> tuple[Floats, Floats, list[tuple[Floats, Floats]]]:
         """Take the bodies out; return the cameras' equations, and what gives the bodies from the cameras."""
-        left, right = self.cameras + damping * diagonal(self.cameras), self.pull.copy()
+        left, right = self.cameras + damping * _diagonal(self.cameras), self.pull.copy()
         back = []
         for block, pull, coupling in zip(self.blocks, self.pulls, self.couplings, strict=True):
-            # bodies that nothing was seen of stay where they are
-            inverse = np.linalg.inv(block + (damping + 1e-13) * diagonal(block) + unseen(block))
+            inverse = np.linalg.inv(damped(block, damping))
             carried = coupling @ inverse
             left -= np.tensordot(carried, coupling, axes=((0, 2), (0, 2)))
             right -= np.einsum("bpf,bf->p", carried, pull)
@@ -228,17 +231,25 @@ class _System:
         return change, [-own - np.einsum("bpf,p->bf", carried, change) for own, carried in back]
 
 
-def summed(left: Floats, right: Floats, starts: NDArray[np.intp]) -> Floats:
+def damped(blocks: Floats, damping: float | Floats) -> Floats:
+    """Damp the (bodies, n, n) equations of bodies, alike or each by its own (bodies,).
+
+    Bodies that nothing was seen of stay where they are.
+    """
+    return blocks + (np.asarray(damping)[..., None, None] + 1e-13) * _diagonal(blocks) + _unseen(blocks)
+
+
+def _summed(left: Floats, right: Floats, starts: NDArray[np.intp]) -> Floats:
     """Sum (n, 2, a) times (n, 2, b) over the rows of each body: (bodies, a, b)."""
     return np.asarray(np.add.reduceat(left.swapaxes(1, 2) @ right, starts))
 
 
-def diagonal(matrices: Floats) -> Floats:
+def _diagonal(matrices: Floats) -> Floats:
     """Return (..., n, n) matrices with all but their diagonals set to 0."""
     return np.asarray(matrices * np.eye(matrices.shape[-1]))
 
 
-def unseen(blocks: Floats) -> Floats:
+def _unseen(blocks: Floats) -> Floats:
     """Return the identity for (bodies, n, n) blocks that are empty, else 0."""
     empty = np.asarray(~blocks.any(axis=(1, 2)))
     return np.asarray(empty[:, None, None] * np.eye(blocks.shape[-1]))

@@ -8,15 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from anipipe.numerics.calibration.bodies import Bodies, Freedom, Sights, sights_of
-from anipipe.numerics.calibration.bundle import (
-    FIRST_DAMPING,
-    MOST_DAMPING,
-    diagonal,
-    linearised,
-    summed,
-    unseen,
-)
+from anipipe.numerics.calibration.bodies import Bodies, Freedom, Sights, State, sights_of
+from anipipe.numerics.calibration.bundle import FIRST_DAMPING, MOST_DAMPING, System, damped
 from anipipe.numerics.calibration.pose_start import agreed_boards, pose_along, to_matrix
 from anipipe.numerics.calibration.views import BoardViews, usable
 from anipipe.numerics.cameras import Camera, project, undistort
@@ -113,8 +106,7 @@ def fit_bodies(
     going = np.ones(len(bodies.places), dtype=bool)
     cost, block, pull = _equations(bodies, cameras, sights, scale)
     for _ in range(STEPS):
-        damped = block + (damping[:, None, None] + 1e-13) * diagonal(block) + unseen(block)
-        step = -np.linalg.solve(damped, pull[..., None])[..., 0]
+        step = -np.linalg.solve(damped(block, damping), pull[..., None])[..., 0]
         trial = bodies.moved(np.where(going[:, None], step, 0.0))
         # bodies that have come to rest are not looked at again
         new_cost, new_block, new_pull = _equations(
@@ -150,15 +142,6 @@ def _equations(
     bodies: Bodies, cameras: Sequence[Camera], sights: Sequence[Sights], scale: float
 ) -> tuple[Floats, Floats, Floats]:
     """Return each body's cost, (bodies,), normal matrix and pull."""
-    count, free = len(bodies.places), bodies.freedoms
-    cost, block, pull = np.zeros(count), np.zeros((count, free, free)), np.zeros((count, free))
-    for camera, seen in zip(cameras, sights, strict=True):
-        if not len(seen.bodies):
-            continue
-        _, inner, off, part = linearised(camera, _FIXED, bodies, seen, scale)
-        starts = np.flatnonzero(np.diff(seen.bodies, prepend=-1))
-        there = seen.bodies[starts]
-        cost[there] += np.add.reduceat(part, starts)
-        block[there] += summed(inner, inner, starts)
-        pull[there] += np.add.reduceat(np.einsum("nij,ni->nj", inner, off), starts)
-    return cost, block, pull
+    state = State(tuple(cameras), (bodies,))
+    system = System.of(state, (sights,), [_FIXED] * len(state.cameras), scale)
+    return system.costs[0], system.blocks[0], system.pulls[0]
