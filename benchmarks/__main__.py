@@ -17,6 +17,7 @@ from benchmarks import (  # noqa: E402
     filters,
     formats,
     lab,
+    networks,
     optimisation,
     subsets,
     triangulation,
@@ -32,6 +33,7 @@ NAMES = (
     "formats",
     "video",
     "filters",
+    "networks",
 )
 _HELP = """Measure anipipe, and print tables: all benchmarks, or those named.
 
@@ -43,6 +45,7 @@ subsets         the search for cameras that agree against aniposelib's
 optimisation    the optimisation in time against aniposelib's, and how it grows with the recording
 formats         reading and writing poses against plain pandas
 filters         the 2D filters against Anipose's; python -m benchmarks.filters FILE.h5 for yours
+networks        pose networks against the network alone; memory; python -m benchmarks.networks MODEL VIDEO
 video           decoding videos against the bare decoder and OpenCV; python -m benchmarks.video FILE for yours
 
 Nothing is asserted. Times depend on the machine and on what else it does; ratios of one run less so.
@@ -73,6 +76,7 @@ def main(names: tuple[str, ...], sessions: int, jobs: int) -> None:
         "formats": formats.run,
         "filters": filters.run,
         "video": video.run,
+        "networks": networks.run,
     }
     print(
         f"anipipe {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"

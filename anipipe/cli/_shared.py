@@ -1,0 +1,72 @@
+"""What commands have in common."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from anipipe.console import paint, printable
+from anipipe.engine.declare import Unit
+from anipipe.errors import AnipipeError, LockedError, Notice
+from anipipe.project import Experiment
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+PATHS = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines, also those with names that are no valid text."""
+    for line in lines:
+        click.echo(printable(line))
+
+
+@contextmanager
+def noting() -> Iterator[None]:
+    """Print notices as they are issued, each once."""
+    told: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            click.echo(paint("note: ", "yellow") + printable(str(message)), err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Notice)
+        warnings.showwarning = show
+        yield
+
+
+def complain(text: str) -> None:
+    """Print an error."""
+    click.echo(paint("error: ", "red") + printable(text), err=True)
+
+
+def told(error: AnipipeError | OSError, root: Path) -> int:
+    """Tell what keeps one experiment from being processed, and return the status for it."""
+    known = isinstance(error, AnipipeError)
+    complain(str(error) if known else f"{root}: {error}")
+    return error.exit_status if isinstance(error, AnipipeError) else 1
+
+
+def worst(statuses: Sequence[int]) -> int:
+    """Return one exit status for several experiments; locked ones count only if all were locked."""
+    others = [status for status in statuses if status != LockedError.exit_status]
+    return max(others) if others else max(statuses, default=0)
+
+
+def sessions_below(experiment: Experiment, folders: Iterable[Path]) -> list[Unit]:
+    """Return the sessions in or below folders of an experiment; at least one.
+
+    Raises
+    ------
+    AnipipeError
+        If there is none, with what keeps them from being used.
+    """
+    sessions = [unit for unit in experiment.below(folders) if unit.kind == "session"]
+    if not sessions:
+        raise AnipipeError("\n".join(problem.message for problem in experiment.problems))
+    return sessions
