@@ -298,7 +298,7 @@ def test_a_network_that_lies_there_is_proposed_and_of_several_all_are_shown(tmp_
     zipped(tmp_path / "side.zip", lightning("epoch=1-step=2-best.ckpt"))
     drafted = draft(tmp_path, lambda text: None)
     assert "model_folder" not in tomllib.loads(drafted.text)
-    assert re.search(r'# model_folder = .side\.zip.', drafted.text), drafted.text[:1500]
+    assert re.search(r"# model_folder = .side\.zip.", drafted.text), drafted.text[:1500]
     assert "To be chosen: model_folder, one of the networks." in drafted.advice
 
 

@@ -174,9 +174,10 @@ def build_lightning(
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Set all weights of a network at random, to train it from nothing.
 
-    Convolutions as He et al. (2015), by the outputs that each input has part in, those of CSPNeXt by the inputs
-    of each output; normalisations 1 and 0, but the last one of each residual block 0, so that the block
-    starts as its shortcut (Goyal et al. 2017, as in timm); heads normal with a deviation of 0.001; biases 0.
+    Convolutions as He et al. (2015), by the outputs that each input has part in, those of CSPNeXt by the
+    inputs of each output; normalisations 1 and 0, but the last one of each residual block 0, so that the
+    block starts as its shortcut (Goyal et al. 2017, as in timm); heads normal with a deviation of 0.001;
+    biases 0.
 
     Parameters
     ----------
