@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anipipe.engine.declare import Artifact, Json, Names
-from anipipe.errors import Notice
+from anipipe.errors import DataError, Notice
 from anipipe.formats.board_detections import (
     BoardDetections,
     read_board_detections,
@@ -86,7 +86,10 @@ def _read_prediction(paths: Sequence[Path], names: Names) -> Prediction:
 
 
 def _read_model(paths: Sequence[Path], names: Names) -> ModelSource:
-    return find_model(Path(names["model"]), kind=names["model_type"])
+    source = find_model(Path(names["model"]), kind=names["model_type"])
+    if sorted(path.resolve() for path in source.files) != sorted(path.resolve() for path in paths):
+        raise DataError(f"{source.path}: has got another snapshot since this run began; run again")
+    return source
 
 
 def _read_pose_2d(paths: Sequence[Path], names: Names) -> Pose2D:

@@ -138,11 +138,9 @@ def bench_model(
     from anipipe.networks.tracking import checked_crop
 
     compute = choose(subject.device, "float32")
-    kind = compute.device.type
     video = replace(subject.video, threads=compute.threads)
     x, y, width, height = checked_crop(subject.crop, video.info.size)
     result = Bench(subject.model.name, video.path.name, str(compute).partition(",")[0], (width, height))
-    torch.set_num_threads(compute.threads)
     some = [picture for _, picture in islice(video.frames(), 16) if picture is not None]
     if not some:
         raise DataError(
@@ -151,6 +149,16 @@ def bench_model(
     resident = torch.stack([torch.from_numpy(p[y : y + height, x : x + width].copy()) for p in some])
     report("decoding alone")
     result.frames, result.decoding = _decoding(video, frames)
+    with compute.threads_at_work():
+        _measure(result, replace(subject, video=video), resident, compute.device.type, report)
+    return result
+
+
+def _measure(
+    result: Bench, subject: Subject, resident: Tensor, kind: str, report: Callable[[str], None]
+) -> None:
+    """Measure everything in every arithmetic that makes sense on a kind of device."""
+    video = subject.video
     for precision in _PRECISIONS[kind]:
         for size in _BATCHES[kind]:
             report(f"the network alone, {precision}, {size} frames at once")
@@ -159,6 +167,10 @@ def bench_model(
             if rate is None:
                 break  # no room for more
             result.network.append(Speed(precision, size, rate))
+    if not result.network:
+        raise DataError(
+            f"the memory of {result.device} does not hold a single frame; give network.crop a part of it"
+        )
     for precision in _PRECISIONS[kind]:
         report(f"the whole stage, {precision}")
         best = _tracker(subject, precision, result.best(precision).batch_size)
@@ -166,7 +178,6 @@ def bench_model(
     report("the whole stage with dynamic_crop")
     best = _tracker(subject, "float32", result.best("float32").batch_size)
     result.followed = _followed(best, video, subject.crop, result.frames)
-    return result
 
 
 def _tracker(subject: Subject, precision: Precision, batch_size: int) -> Tracker:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anipipe.commands.evaluation_pictures import draw, write_picture
+from anipipe.commands.evaluation_pictures import around, draw, write_picture
 from anipipe.commands.training_dataset import Dataset, read_training_dataset
 from anipipe.errors import DataError, UsageError
 from anipipe.networks._settings import read_settings
@@ -284,10 +284,12 @@ def _draw_worst(
                     data.labels.joints, scores[row], distances[row], strict=True
                 )
             ]
+            both = np.stack([data.labels.points[row], points[row]])
+            part, corner = around(frames.picture(row), both.reshape(-1, 2))
             drawn = draw(
-                frames.picture(row),
-                data.labels.points[row],
-                points[row],
+                part,
+                both[0] - corner,
+                both[1] - corner,
                 scores[row] >= data.shuffle.project.cutoff,
                 [*texts, f"{name}: {folder}/{picture}"],
             )

@@ -17,6 +17,7 @@ Colour = tuple[int, int, int]
 
 #: The longer side of what is drawn has at least so many pixels, so that marks do not hide the animal.
 _SIDE = 1000
+_MARGIN = 0.2  # of the picture's longer side, for both sides together
 _PAPER = (32, 32, 32)
 _BITS = 4  # of a pixel, in which OpenCV places what it draws
 
@@ -65,6 +66,32 @@ def draw(
         for one in (canvas, legend)
     )
     return np.hstack([canvas, legend])
+
+
+def around(picture: NDArray[Any], points: Array) -> tuple[NDArray[Any], Array]:
+    """Cut out the part of a picture that some points lie in, with a margin.
+
+    Parameters
+    ----------
+    picture
+        (height, width, 3).
+    points
+        (points, 2), pixels; NaN where there is none.
+
+    Returns
+    -------
+    The part, no side of it less than a third of the picture's longer one; and where it begins, x and y.
+    """
+    size = np.array(picture.shape[1::-1])
+    known = points[np.isfinite(points).all(axis=-1)]
+    if not len(known):
+        return picture, np.zeros(2)
+    middle = (known.min(axis=0) + known.max(axis=0)) / 2
+    side = np.maximum(np.ptp(known, axis=0) + _MARGIN * size.max(), size.max() / 3)
+    start, end = (np.clip(np.round(middle + part * side), 0, size).astype(int) for part in (-0.5, 0.5))
+    if (end - start < 1).any():  # all of them lie outside
+        return picture, np.zeros(2)
+    return picture[start[1] : end[1], start[0] : end[0]], start.astype(np.float64)
 
 
 def colours(count: int) -> list[Colour]:

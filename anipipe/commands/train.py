@@ -115,7 +115,8 @@ def train(
     from anipipe.networks.training.initial import take_weights
     from anipipe.networks.training.snapshots import RESUME, snapshots
 
-    where = devices.choose(device).device
+    compute = devices.choose(device, "float32")
+    where = compute.device
     data = read_training_dataset(folder, shuffle)
     place = data.shuffle.train
     going_on = (place / RESUME).is_file() if resume is None else resume
@@ -144,9 +145,10 @@ def train(
         if changed != config:
             write_yaml(changed, data.shuffle.config)
     started(Start(place, len(task.train), len(task.test), str(where), going_on, taken))
-    done = loop.train(
-        task, device=where, resume=going_on, workers=devices.processors(), report=report, step=step
-    )
+    with compute.threads_at_work():
+        done = loop.train(
+            task, device=where, resume=going_on, workers=compute.threads, report=report, step=step
+        )
     return Trained(place, done, snapshots(place))
 
 

@@ -1,7 +1,8 @@
 """The one function that decides whether a job has to be done, and explains why.
 
 A job's *facts* are a flat dict: the digest of each input (``in:PATH``; ``with:PATH`` if what was made stays
-when the file is gone) and output (``out:PATH``), each option (``option:KEY``), the stage's version
+when the file is gone; ``content:NAME`` if it counts wherever it lies) and output (``out:PATH``), each option
+(``option:KEY``), the stage's version
 (``stage``) and that of libraries whose results differ between versions (``library:NAME``; null if that is not
 known). What is recorded when a job is done is that dict. The job is up to date when the facts then equal the
 facts now, and the explanation is their difference, all of it.
@@ -44,7 +45,8 @@ class State(enum.StrEnum):
 
 
 #: Kinds of facts that are digests of what a job reads.
-INPUTS = ("in", "with")
+INPUTS = ("in", "with", "content")
+_NEEDED = ("in:", "content:")
 #: There is nothing to tell about a job in one of these.
 QUIET = frozenset({State.FRESH, State.SPARED})
 
@@ -228,9 +230,9 @@ def _judge(
     expected = [path for path in outputs if record is None or f"out:{path}" in record]
     whole = record is not None and all(path in present for path in expected) and not odd
     if record is not None and whole and strict and not situation.failing:
-        gone = [key for key in record if key.startswith("in:") and key not in now]
-        added = [key for key in now if key.startswith("in:") and key not in record]
-        if gone and not added and not any(exists(key[3:]) for key in gone):
+        gone = [key for key in record if key.startswith(_NEEDED) and key not in now]
+        added = [key for key in now if key.startswith(_NEEDED) and key not in record]
+        if gone and not added and not any(key.startswith("in:") and exists(key[3:]) for key in gone):
             return Verdict(State.ARCHIVED, tuple(changed))
     if situation.missing:
         return Verdict(State.BLOCKED, tuple(situation.missing))

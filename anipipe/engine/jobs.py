@@ -26,9 +26,9 @@ class Source:
 
     def facts(self, digests: Sequence[str]) -> Facts:
         """Return what is to be recorded of its files, given the digest of each."""
-        kind = "with" if self.consulted else "in"
         if self.artifact.content:
-            return {f"{kind}:{self.artifact.content}": " ".join(digests)}
+            return {f"content:{self.artifact.content}": " ".join(digests)}
+        kind = "with" if self.consulted else "in"
         return {f"{kind}:{path}": digest for path, digest in zip(self.paths, digests, strict=True)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -15,8 +15,9 @@ from anipipe.engine.digest import EMPTY, begins
 from anipipe.engine.executors import Executor, WorkersDied
 from anipipe.engine.freshness import PENDING, State, Verdict
 from anipipe.engine.jobs import Examined, Job
+from anipipe.engine.lanes import Lane, Running
 from anipipe.engine.lock import Lock
-from anipipe.engine.perform import Failed, Input, Made, Task, explain_os_error, perform
+from anipipe.engine.perform import Failed, Input, Made, Task, explain_os_error
 from anipipe.engine.plan import Plan
 from anipipe.engine.progress import CallMeter, FileMeter, Meter
 from anipipe.errors import DataError
@@ -69,21 +70,6 @@ class Outcome:
     withdrawn: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Running:
-    job: Job
-    examined: Examined
-    meter: Meter | None = None
-
-    def close_meter(self) -> None:
-        if isinstance(self.meter, FileMeter):
-            self.meter.close()
-
-
-def _is_heavy(job: Job) -> bool:
-    return job.stage.heavy(job.unit)
-
-
 class Runner:
     """Brings the selected jobs of a plan up to date.
 
@@ -102,17 +88,16 @@ class Runner:
         self, plan: Plan, executor: Executor, lock: Lock, observer: Observer, heavy: Executor | None = None
     ) -> None:
         self.plan, self.executor, self.lock, self.observer = plan, executor, lock, observer
-        self.heavy = heavy or executor
         self.outcome = Outcome()
         #: Whether a worker process vanished: it may have left something unfinished.
         self.workers_died = False
         self._waiting: dict[Job, int] = {}
         self._ready: deque[Job] = deque()
-        self._heavy: deque[_Running] = deque()
-        self._running: dict[Future[Made | Failed], _Running] = {}
+        self._light = Lane(executor)
+        self._heavy = self._light if heavy is None or heavy is executor else Lane(heavy)
+        self._lanes = tuple(dict.fromkeys((self._heavy, self._light)))
         self._meters = 0
         self._strikes: dict[Job, int] = {}
-        self._suspects: deque[_Running] = deque()
         self._touched: set[Job | None] = set()
 
     def run(self) -> Outcome:
@@ -128,31 +113,31 @@ class Runner:
         for job in self.plan.jobs:
             self._waiting[job] = sum(source.producer is not None for source in job.sources)
         self._ready.extend(job for job in self.plan.jobs if not self._waiting[job])
-        while self._ready or self._running or self._suspects or self._heavy:
-            self._fill()
-            if self._running:
-                done, _ = wait(self._running, timeout=_LOOK, return_when=FIRST_COMPLETED)
-                self._look_at_meters()
-                self._finish(done)
+        try:
+            while self._ready or any(lane.busy for lane in self._lanes):
+                self._fill()
+                futures = [future for lane in self._lanes for future in lane.running]
+                if futures:
+                    done, _ = wait(futures, timeout=_LOOK, return_when=FIRST_COMPLETED)
+                    for lane in self._lanes:
+                        for word in lane.words():
+                            self.observer.progressed(*word)
+                        self._finish(lane, [future for future in done if future in lane.running])
+        finally:
+            for lane in self._lanes:
+                lane.close()
         return self.outcome
 
     def _fill(self) -> None:
-        """Start as much as there is room for; what was running when workers died, one by one and alone."""
-        if self._suspects:
-            if not self._running:
-                self._submit(self._suspects.popleft())
-            return
-        while self._heavy and self._has_room(heavy=True):
-            self._submit(self._heavy.popleft())
-        while self._ready and self._has_room(heavy=False):
+        """Start as much as there is room for."""
+        for lane in self._lanes:
+            while running := lane.take():
+                self._submit(running)
+        while self._ready and self._light.has_room:
             self._begin(self._ready.popleft())
 
-    def _has_room(self, *, heavy: bool) -> bool:
-        executor = self.heavy if heavy else self.executor
-        return sum(_is_heavy(job) == heavy for job in self._jobs_running()) < executor.capacity
-
-    def _jobs_running(self) -> Iterator[Job]:
-        return (running.job for running in self._running.values())
+    def _lane(self, job: Job) -> Lane:
+        return self._heavy if job.stage.heavy(job.unit) else self._light
 
     def _begin(self, job: Job) -> None:
         examined = self._examined(job)
@@ -160,10 +145,11 @@ class Runner:
         if not (job.selected and verdict.state.to_do):
             self._settle_untouched(job, examined)
             return
-        if _is_heavy(job) and not self._has_room(heavy=True):
-            self._heavy.append(_Running(job, examined))
+        running, lane = Running(job, examined), self._lane(job)
+        if lane.has_room:
+            self._submit(running)
         else:
-            self._submit(_Running(job, examined))
+            lane.waiting.append(running)
 
     def _examined(self, job: Job) -> Examined:
         """Return the verdict of the look ahead, where nothing that it rests on has been touched since."""
@@ -189,10 +175,10 @@ class Runner:
             self._note_left_out(job, examined.situation.left_out)
         self._settle(job, verdict, ran=False)
 
-    def _submit(self, running: _Running) -> None:
+    def _submit(self, running: Running) -> None:
         job = running.job
-        executor = self.heavy if _is_heavy(job) else self.executor
-        running.meter = self._meter(job, executor)
+        lane = self._lane(job)
+        running.meter = self._meter(job, lane)
         task = Task(
             stage=job.stage,
             root=self.plan.disk.root,
@@ -205,26 +191,20 @@ class Runner:
         )
         self.observer.started(job)
         try:
-            self._running[executor.submit(perform, task)] = running
+            lane.start(running, task)
         except WorkersDied:
-            self._revive([running])
+            self._revive(lane, [running])
 
-    def _meter(self, job: Job, executor: Executor) -> Meter:
-        if executor.elsewhere:
+    def _meter(self, job: Job, lane: Lane) -> Meter:
+        if lane.executor.elsewhere:
             self._meters += 1
             return FileMeter.new(self.lock.token, self._meters)
         return CallMeter(lambda done, total: self.observer.progressed(job, done, total))
 
-    def _look_at_meters(self) -> None:
-        for running in self._running.values():
-            if isinstance(running.meter, FileMeter) and (word := running.meter.get()):
-                self.observer.progressed(running.job, *word)
-
-    def _finish(self, done: Iterable[Future[Made | Failed]]) -> None:
+    def _finish(self, lane: Lane, done: Iterable[Future[Made | Failed]]) -> None:
         dead = []
         for future in done:
-            running = self._running.pop(future)
-            running.close_meter()
+            running = lane.finished(future)
             result: Made | Failed
             try:
                 result = future.result()
@@ -238,9 +218,9 @@ class Runner:
             else:
                 self._fail(running, result)
         if dead:
-            self._revive(dead)
+            self._revive(lane, dead)
 
-    def _try_to_commit(self, running: _Running, made: Made) -> None:
+    def _try_to_commit(self, running: Running, made: Made) -> None:
         try:
             if self._keep_edited(running, made):
                 self._discard(made)
@@ -258,7 +238,7 @@ class Runner:
             self._discard(made)
             raise
 
-    def _keep_edited(self, running: _Running, made: Made) -> bool:
+    def _keep_edited(self, running: Running, made: Made) -> bool:
         """Find out which outputs were edited rather than cut short, and remember that; say if any was."""
         job, found = running.job, False
         for path in running.examined.verdict.compare:
@@ -268,14 +248,9 @@ class Runner:
                 found = True
         return found
 
-    def _revive(self, dead: list[_Running]) -> None:
+    def _revive(self, lane: Lane, dead: list[Running]) -> None:
         """Start workers anew, and find out which of the jobs that were running it was that ends them."""
-        again = [*dead, *self._running.values()]
-        for running in again:
-            running.close_meter()
-        self._running.clear()
-        for executor in {self.executor, self.heavy}:
-            executor.restart()
+        again = [*dead, *lane.restart()]
         self.workers_died = True
         for running in again:
             if len(again) == 1:
@@ -284,9 +259,9 @@ class Runner:
                 message = f"its worker process died {MAX_STRIKES} times (out of memory?); try --jobs 1"
                 self._fail(running, Failed(message))
             else:
-                self._suspects.append(running)
+                lane.suspects.append(running)
 
-    def _commit(self, running: _Running, made: Made) -> None:
+    def _commit(self, running: Running, made: Made) -> None:
         job, plan, situation = running.job, self.plan, running.examined.situation
         disk, records = plan.disk, plan.records
         self.lock.check()
@@ -319,7 +294,7 @@ class Runner:
         else:
             self.outcome.without.extend(f"{job.label} does without {text}" for text in left_out)
 
-    def _fail(self, running: _Running, failed: Failed) -> None:
+    def _fail(self, running: Running, failed: Failed) -> None:
         job = running.job
         with contextlib.suppress(OSError):  # on a full disk even this fails; the user is told all the same
             self.plan.records.append(

@@ -73,13 +73,15 @@ def _peaks(heat: Tensor, candidates: int) -> tuple[Tensor, Tensor]:
     scores, cells = flat.max(dim=2, keepdim=True)
     if candidates == 1:
         return scores, cells
-    is_peak = (heat == F.max_pool2d(heat, 3, stride=1, padding=1)).flatten(2)
-    others = torch.where(is_peak, flat, -torch.inf).scatter(2, cells, -torch.inf)
-    count = min(candidates - 1, flat.shape[2])
-    more, where = others.topk(count, dim=2)
-    missing = candidates - 1 - count
-    more, where = F.pad(more, (0, missing), value=-torch.inf), F.pad(where, (0, missing))
-    return torch.cat([scores, more], dim=2), torch.cat([cells, where], dim=2)
+    is_peak = heat == F.max_pool2d(heat, 3, stride=1, padding=1)
+    rest = torch.where(is_peak, heat, -torch.inf)
+    all_scores, all_cells = [scores], [cells]
+    for _ in range(candidates - 1):  # of a plateau only one cell counts, so what surrounds each is left out
+        rest = _without_cell(rest, all_cells[-1], -torch.inf)
+        found = rest.flatten(2).max(dim=2, keepdim=True)
+        all_scores.append(found.values)
+        all_cells.append(found.indices)
+    return torch.cat(all_scores, dim=2), torch.cat(all_cells, dim=2)
 
 
 def _at(offsets: Tensor, cells: Tensor) -> Tensor:
@@ -103,7 +105,7 @@ def _(decoding: SoftArgmaxDecoding, outputs: Sequence[Tensor], candidates: int =
     height = heat.amax(dim=(2, 3))
     all_points, all_scores = [points], [scores]
     for _ in range(candidates - 1):
-        heat = _without_peak(heat)
+        heat = _without_cell(heat, heat.flatten(2).argmax(dim=2, keepdim=True), 0)
         rest = heat.amax(dim=(2, 3))
         further, _unused = _mean_place(heat, decoding.doublings)
         all_points.append(torch.where((rest > 0)[..., None], further, torch.nan))
@@ -136,13 +138,13 @@ def _doubled(heat: Tensor) -> Tensor:
     return F.conv2d(flat, kernel.reshape(1, 1, -1, 1), padding=(_REACH, 0)).reshape(large.shape)
 
 
-def _without_peak(heat: Tensor) -> Tensor:
-    """Return heatmaps with the surroundings of their highest cells set to 0."""
-    columns = heat.shape[3]
-    cells = heat.flatten(2).argmax(dim=2)[..., None, None]
-    down = (torch.arange(heat.shape[2], device=heat.device)[:, None] - cells // columns).abs()
-    across = (torch.arange(columns, device=heat.device) - cells % columns).abs()
-    return heat.masked_fill((down <= _REACH) & (across <= _REACH), 0)
+def _without_cell(heat: Tensor, cell: Tensor, value: float) -> Tensor:
+    """Return heatmaps with a cell (frames, joints, 1), and what surrounds it, set to a value."""
+    rows, columns = heat.shape[2:]
+    cell = cell[..., None]
+    down = (torch.arange(rows, device=heat.device)[:, None] - cell // columns).abs()
+    across = (torch.arange(columns, device=heat.device) - cell % columns).abs()
+    return heat.masked_fill((down <= _REACH) & (across <= _REACH), value)
 
 
 def _within(index: Tensor, size: int) -> Tensor:

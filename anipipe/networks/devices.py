@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +31,16 @@ class Compute:
     device: torch.device
     dtype: torch.dtype
     threads: int
+
+    @contextmanager
+    def threads_at_work(self) -> Iterator[None]:
+        """Let the network take all threads meanwhile: elsewhere, numerical libraries are held to one."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def __str__(self) -> str:
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)

@@ -14,6 +14,7 @@ Which frames are followed side by side changes nothing: the result is that of on
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,21 +24,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anipipe.errors import ConfigError
+from anipipe.errors import ConfigError, Notice
 from anipipe.networks.streams import Box, Frames, Stream
 from anipipe.networks.tracker import Tracker
 from anipipe.networks.tracking import Progress, Tracked, checked_crop, track
 
 STRETCH = 32  # frames
 GRID = 32  # pixels: every network here has cells, inner ones as well, of this or a divisor of it
-CLEAR = 0.6  # the score from which on a joint counts as seen,
-LOST = 0.4  # and that below which it no longer does: scores of joints that are half hidden go up and down
+CLEAR = 0.4  # the score from which on a joint counts as seen,
+LOST = 0.2  # and that below which it no longer does: scores of joints that are half hidden go up and down
 _SAMPLES = 24  # frames from which the size of the window is found
 _MARGIN = 0.25  # of the animal's size, around it on each side
 _LEAST_MARGIN = 40  # pixels, so that there is something around a small animal for the network to see
 _GUARD = 16  # pixels from the window's edge, within which a joint may be drawn by what is cut off
 _WORTHWHILE = 0.7  # of the frame's area, above which a window saves too little
-_BUFFER = 96 * 2**20  # bytes of frames that are followed together
+_BUFFER = {"cpu": 96 * 2**20, "cuda": 2**30, "mps": 2**28}  # bytes of frames that are followed together
 
 Values = NDArray[np.float32]
 
@@ -114,15 +115,18 @@ def follow(
             "would show it the animal larger than it knows it; switch dynamic_crop off"
         )
     crop = checked_crop(crop, size)
-    rows = np.unique(np.linspace(0, count - 1, min(_SAMPLES, max(1, count // 16))).astype(int))
+    rows = np.unique(np.linspace(0, count - 1, min(_SAMPLES, max(1, count // STRETCH))).astype(int))
     sample = track(tracker, read(rows.tolist()), count, size, crop=crop).values[rows, :, 0]
     window = window_size(sample, (crop[2], crop[3]))
     if window is None:
+        text = "the animal is not seen, or fills the frame: whole frames are computed (network.dynamic_crop)"
+        warnings.warn(text, Notice, stacklevel=2)
         return track(tracker, frames, count, size, crop=crop, progress=progress)
     field = _Field(np.array(crop[2:]), np.array(window))
     result = Tracked.empty(count, tracker)
-    side_by_side = max(1, _BUFFER // (STRETCH * crop[2] * crop[3] * 3))
-    with Stream(frames, size, crop, side_by_side * STRETCH, result.times, buffers=2) as stream:
+    side_by_side = max(1, _BUFFER[tracker.compute.device.type] // (STRETCH * crop[2] * crop[3] * 3))
+    reading = Stream(frames, size, crop, side_by_side * STRETCH, result.times, buffers=2)
+    with tracker.compute.threads_at_work(), reading as stream:
         for batch in stream:
             began = time.perf_counter()
             found = _follow(tracker, batch.pictures, field)
@@ -150,7 +154,7 @@ def window_size(values: Values, frame: tuple[int, int]) -> tuple[int, int] | Non
         None where a window would not be worth while, or the animal is not seen.
     """
     clear = values[..., 2] >= CLEAR
-    seen = clear.sum(axis=1) > 1
+    seen = clear.any(axis=1)
     if not seen.any():
         return None
     points = np.where(clear[seen][..., None], values[seen][..., :2], np.nan)

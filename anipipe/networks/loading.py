@@ -44,7 +44,13 @@ def load_model(source: ModelSource) -> TrainedModel:
     if source.kind == "lightning-pose":
         return _lightning(source, settings or {}, content, where)
     if "config" in content and "pose" in content:  # as it is exported
-        return _deeplabcut(source, plain(content["config"]), content["pose"], where, where)
+        try:
+            settings = plain(content["config"])
+        except RecursionError as error:
+            raise DataError(
+                f"{where}: its settings are nested too deeply to be those of a network"
+            ) from error
+        return _deeplabcut(source, settings, content["pose"], where, where)
     if settings is None:
         raise DataError(
             f"{where} holds no settings, as a file that DeepLabCut exports does, and no pytorch_config.yaml "

@@ -25,7 +25,7 @@ class Tracker:
     Parameters
     ----------
     model
-        Moved to the device; not to be used elsewhere after.
+        Its network is moved to the device, and put into evaluation mode.
     compute
         Where, and in which arithmetic.
     candidates
@@ -39,7 +39,7 @@ class Tracker:
     ) -> None:
         self.model, self.compute, self.candidates = model, compute, candidates
         self._asked, self._most = batch_size, _LARGEST_BATCH
-        network: Any = model.network
+        network: Any = model.network.eval()
         self._network = network.to(compute.device, compute.dtype, memory_format=torch.channels_last)
         if compute.device.type == "cuda":
             # TF32 has the mantissa of half precision: not what float32 promises

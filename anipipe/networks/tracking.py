@@ -1,5 +1,6 @@
-"""A network over all frames of a video: decoding, network and results overlap; memory does not grow.
+"""A network over all frames of a video: decoding, network and results overlap.
 
+Frames are never held longer than they are needed; what grows with the video is the result alone.
 With ``dynamic_crop`` see :mod:`anipipe.networks.dynamic_crop`.
 """
 
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,21 +32,24 @@ class Tracked:
     values : ndarray
         (frames, joints, candidates, 3), float32: x, y (pixels of the whole frame) and score; NaN for frames
         that are missing or damaged.
+    seen : ndarray
+        (frames,), False for those.
     times : Times
     """
 
     values: NDArray[np.float32]
+    seen: NDArray[np.bool_]
     times: Times
 
     @classmethod
     def empty(cls, frames: int, tracker: Tracker) -> Tracked:
         """Return a result in which nothing is known yet."""
         shape = (frames, len(tracker.joints), tracker.candidates, 3)
-        return cls(np.full(shape, np.nan, dtype=np.float32), Times())
+        return cls(np.full(shape, np.nan, dtype=np.float32), np.zeros(frames, dtype=np.bool_), Times())
 
     def take(self, rows: NDArray[np.intp], values: NDArray[np.float32], corner: tuple[int, int]) -> None:
         """Take in what was found in pictures whose first pixel is at ``corner`` of the frame."""
-        self.values[rows] = values
+        self.values[rows], self.seen[rows] = values, True
         self.values[rows, ..., :2] += np.array(corner, dtype=np.float32)
 
 
@@ -82,7 +85,6 @@ def track(
     """
     crop = checked_crop(crop, size)
     result = Tracked.empty(count, tracker)
-    torch.set_num_threads(tracker.compute.threads)
     capacity = tracker.batch_size(crop[2], crop[3])
     pinned = tracker.compute.device.type == "cuda"
     running: deque[tuple[Batch, Tensor]] = deque()
@@ -99,7 +101,8 @@ def track(
         if progress is not None:
             progress(int(batch.rows[-1]) + 1, count)
 
-    with Stream(frames, size, crop, capacity, result.times, buffers=4, pinned=pinned) as stream:
+    reading = Stream(frames, size, crop, capacity, result.times, buffers=4, pinned=pinned)
+    with tracker.compute.threads_at_work(), reading as stream:
         for batch in stream:
             began = time.perf_counter()
             running.append((batch, tracker(batch.pictures)))

@@ -204,13 +204,22 @@ def plain(value: Any) -> Any:
     >>> plain({"method": Unknown("bu"), "path": Unknown("a", "b"), "sizes": (3, 2)})
     {'method': 'bu', 'path': None, 'sizes': [3, 2]}
     """
-    if isinstance(value, dict):
-        return {plain(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, Unknown):
-        return plain(value.args[0]) if len(value.args) == 1 else None
-    return value if isinstance(value, str | int | float | None) else None
+    return _plain(value, {})
+
+
+def _plain(value: Any, known: dict[int, Any]) -> Any:
+    # What stands in several places is turned once; within itself, it counts as nothing.
+    if isinstance(value, str | int | float | None):
+        return value
+    if id(value) not in known:
+        known[id(value)] = None
+        if isinstance(value, dict):
+            known[id(value)] = {_plain(key, known): _plain(inner, known) for key, inner in value.items()}
+        elif isinstance(value, list | tuple):
+            known[id(value)] = [_plain(inner, known) for inner in value]
+        elif isinstance(value, Unknown) and len(value.args) == 1:
+            known[id(value)] = _plain(value.args[0], known)
+    return known[id(value)]
 
 
 def _read(file: BinaryIO, where: str) -> Any:

@@ -53,10 +53,16 @@ class Models:
                 return ()
             view.files = {name: paths for name, paths in view.files.items() if name != "prediction"}
         source, joints = self._find(folder, kind)
-        paths = tuple(Path(os.path.relpath(absolute(path), self._root)).as_posix() for path in source.files)
-        view.files = {**view.files, "model": paths}
+        view.files = {**view.files, "model": tuple(self._from_root(path) for path in source.files)}
         view.names = {**view.names, "model": str(source.path), "model_type": source.kind}
         return joints
+
+    def _from_root(self, path: Path) -> str:
+        """Return a path as units give them; on another drive than the experiment's, the whole path."""
+        try:
+            return Path(os.path.relpath(absolute(path), self._root)).as_posix()
+        except ValueError:
+            return absolute(path).as_posix()
 
     def _find(self, folder: str, kind: str | None) -> tuple[ModelSource, tuple[str, ...]]:
         """Return the model that settings name, and its joints; raises DataError if it is no good."""

@@ -51,5 +51,6 @@ def engine_version(engine: str) -> dict[str, Any]:
 
 
 def _keys(cls: type[SettingsOptions], *, facts_only: bool = False) -> tuple[tuple[str, str], ...]:
-    fields = (field for field in dataclasses.fields(cls) if field.metadata["fact"] or not facts_only)
+    settings = (field for field in dataclasses.fields(cls) if "key" in field.metadata)
+    fields = (field for field in settings if field.metadata["fact"] or not facts_only)
     return tuple((field.name, field.metadata["key"]) for field in fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,29 +19,35 @@ from anipipe.networks.models import Precision
 from anipipe.networks.sources import ModelSource
 from anipipe.stages.options import SettingsOptions, setting
 
+if TYPE_CHECKING:
+    from anipipe.networks.tracking import Tracked
+
 
 @dataclass(frozen=True)
-class ImportOptions(SettingsOptions):
-    """What is taken of a prediction."""
+class PoseOptions(SettingsOptions):
+    """What is taken of a prediction; what a network is asked for, and how it is run."""
 
     track: str | None = setting("predictions.track")
     cropped: bool = setting("predictions.cropped")
-
-
-@dataclass(frozen=True)
-class NetworkOptions(SettingsOptions):
-    """What a network is asked for, and how it is run."""
-
     num_outputs: int = setting("network.num_outputs")
     crop: Any = setting("network.crop")
     dynamic_crop: bool = setting("network.dynamic_crop")
     precision: Precision = setting("network.precision")
     device: str = setting("network.device", fact=False)
     batch_size: int | str = setting("network.batch_size", fact=False)
+    #: The section that matters; both, as long as it is open which.
+    section: str = ""
 
-    def for_camera(self, camera: str) -> NetworkOptions:
-        """Return the options with the crop of one camera."""
-        return replace(self, crop=self.crop.get(camera)) if isinstance(self.crop, dict) else self
+    def facts(self) -> dict[str, Any]:
+        """Return the keys that matter, with their values."""
+        return {key: value for key, value in super().facts().items() if key.startswith(self.section)}
+
+    def for_video(self, video: Unit) -> PoseOptions:
+        """Return what matters for one video: of a network, with the crop of its camera."""
+        if not uses_network(video):
+            return replace(self, section="predictions.")
+        crop = self.crop.get(video.names["camera"]) if isinstance(self.crop, dict) else self.crop
+        return replace(self, section="network.", crop=crop)
 
 
 def uses_network(video: Unit) -> bool:
@@ -49,35 +55,28 @@ def uses_network(video: Unit) -> bool:
     return bool(video.files.get(MODEL.name))
 
 
-def options_for(options: ImportOptions, video: Unit) -> ImportOptions | NetworkOptions:
-    """Return the options that matter for one video."""
-    if not uses_network(video):
-        return options
-    return NetworkOptions.of(video.settings).for_camera(video.names["camera"])
-
-
 def find_pose(
     prediction: Prediction | None,
     model: ModelSource | None,
     video: Video | None,
     *,
-    options: ImportOptions | NetworkOptions,
+    options: PoseOptions,
 ) -> Pose2D:
     """Find the joints in each video with the network in model_folder, or take them from predictions/.
 
     Networks of DeepLabCut 3 and Lightning Pose are run as they are. Predictions of DeepLabCut, Lightning
     Pose, EKS or SLEAP that lie in predictions/, or beside the videos in videos-raw/, come first.
     """
-    if isinstance(options, NetworkOptions):
-        if model is None or video is None:
-            raise DataError("the network or the video is gone")
+    if model is not None:
+        if video is None:
+            raise DataError(f"{model.path}: the video is gone that this network was to be run on")
         return run_network(model, video, options)
     assert prediction is not None
     pose = prediction.load(track=options.track, cropped=options.cropped)
     return pose if video is None else fit_to_video(pose, video)
 
 
-def run_network(source: ModelSource, video: Video, options: NetworkOptions) -> Pose2D:
+def run_network(source: ModelSource, video: Video, options: PoseOptions) -> Pose2D:
     """Find the joints in each frame of a video; one that is missing or damaged gets a row without values."""
     from anipipe.networks.dynamic_crop import follow
     from anipipe.networks.opening import open_tracker
@@ -92,10 +91,16 @@ def run_network(source: ModelSource, video: Video, options: NetworkOptions) -> P
         found = follow(tracker, video.frames(), count, size, read=video.read, crop=crop, progress=tell)
     else:
         found = track(tracker, video.frames(), count, size, crop=crop, progress=tell)
-    lacking = int(np.isnan(found.values[:, 0, 0, 0]).sum())
+    lacking, no_numbers = _count_lacking(found)
     if lacking:
         text = f"{lacking} of {count} frames are missing or damaged; their rows have no 2D pose"
         warnings.warn(f"{video.path.name}: {text}", Notice, stacklevel=2)
+    if no_numbers:
+        raise DataError(
+            f"{video.path.name}: in {no_numbers} frames the network's answer is no number "
+            f'({tracker.compute}); set network.precision = "float32", and if that does not help, look at how '
+            "the network was trained"
+        )
     values = found.values.astype(np.float64)
     return Pose2D(
         tracker.joints,
@@ -105,6 +110,12 @@ def run_network(source: ModelSource, video: Video, options: NetworkOptions) -> P
         size=size,
         computed=str(tracker.compute),
     )
+
+
+def _count_lacking(found: Tracked) -> tuple[int, int]:
+    """Count the frames that could not be looked at, and those of which the network made no numbers."""
+    numbers = np.isfinite(found.values[:, :, 0]).all(axis=(1, 2))
+    return int((~found.seen).sum()), int((found.seen & ~numbers).sum())
 
 
 def fit_to_video(pose: Pose2D, video: Video) -> Pose2D:
@@ -152,7 +163,7 @@ STAGE = Stage(
     reads={"prediction": optional(PREDICTIONS), "model": optional(MODEL), "video": consulted(VIDEO)},
     one_of=("prediction", "model"),
     writes=POSE_2D,
-    options=ImportOptions,
-    narrow=options_for,
+    options=PoseOptions,
+    narrow=PoseOptions.for_video,
     heavy=uses_network,
 )

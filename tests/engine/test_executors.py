@@ -179,6 +179,7 @@ class Failing:
     """An executor whose workers die as its test says."""
 
     capacity = 3
+    elsewhere = False
 
     def __init__(self, dies) -> None:
         self.dies, self.restarts, self.tasks = dies, 0, []
@@ -252,6 +253,7 @@ class Late:
     """
 
     capacity = 3
+    elsewhere = False
 
     def __init__(self, dies) -> None:
         self.dies, self.tasks, self.running = dies, [], []

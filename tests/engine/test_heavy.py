@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -178,3 +179,31 @@ def test_how_far_a_job_is_is_told_here_and_from_workers(tmp_path: Path, workers:
     assert {total for _, total in watcher.words["work x"]} == {3}
     assert len({done for done, _ in watcher.words["work x"]}) >= 1
     assert not set(Path(tempfile.gettempdir()).glob(f"anipipe-{os.getpid()}-*")) - before
+
+
+def die_once(source: str | None, tool: str | None, options: Options) -> str:
+    """Say how often it was begun; the one with a tool ends its worker the first time."""
+    folder = Path(source or tool or "")
+    marker = folder / ("heavy" if tool else "light")
+    with marker.open("a") as file:
+        file.write("x")
+    if tool and marker.read_text() == "x":
+        while not (folder / "light").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGKILL)
+    while not source and not (folder / "light").exists():
+        time.sleep(0.02)
+    while source and (folder / "heavy").read_text() != "xx":  # until the other has begun for the second time
+        time.sleep(0.02)
+    return f"{len(marker.read_text())}\n"
+
+
+def test_a_heavy_job_that_ends_its_worker_leaves_the_others_alone(tmp_path: Path) -> None:
+    for name in "ts":
+        (tmp_path / name).write_text(str(tmp_path))
+    stage = dataclasses.replace(STAGE, run=die_once, heavy=is_heavy)
+    (tmp_path / "heavy").touch()
+    opened = plan(tmp_path, {"a": {"tool": ("t",)}, "b": {"source": ("s",)}}, {}, stage)
+    bring_up_to_date(opened, LocalProcesses(1))
+    assert (tmp_path / "out/a.txt").read_text().startswith("2")
+    assert (tmp_path / "out/b.txt").read_text().startswith("1")

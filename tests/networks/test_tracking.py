@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from anipipe.errors import ConfigError, DataError, Notice
+from anipipe.networks import dynamic_crop
 from anipipe.networks.devices import Compute, choose
 from anipipe.networks.dynamic_crop import follow, window_size
 from anipipe.networks.models import Preparation, TrainedModel
@@ -129,7 +130,7 @@ def test_stretches_that_are_followed_side_by_side_change_nothing(monkeypatch: py
     frames = list(film(places))
     results = []
     for room in (1, 10**9):
-        monkeypatch.setattr("anipipe.networks.dynamic_crop._BUFFER", room)
+        monkeypatch.setitem(dynamic_crop._BUFFER, "cpu", room)
         found = follow(
             tracker(),
             iter(frames),

@@ -335,3 +335,47 @@ def test_half_precision_computes_the_same_task(tmp_path, monkeypatch):
     assert low[0].loss == pytest.approx(full[0].loss, rel=0.05)
     stored = read_state(snapshots(tmp_path / "low")[-1])["model"]
     assert {tensor.dtype for tensor in stored.values()} == {torch.float32, torch.int64}
+
+
+def test_looking_at_the_test_frames_leaves_the_network_as_it_is(tmp_path):
+    looking = make_task(tmp_path / "looking", replace(SETTINGS, eval_interval=1))
+    other = make_task(tmp_path / "other", replace(SETTINGS, eval_interval=6))
+    epochs = train(looking, device=CPU)
+    train(other, device=CPU)
+    assert_equal(weights(looking), weights(other))
+    model = looking.model
+    model.network.train()
+    points, _ = predict(model, looking.test, Compute(CPU, torch.float32, 1))
+    assert not model.network.training
+    expected = np.nanmean(np.linalg.norm(points - looking.test.points, axis=-1))
+    assert epochs[-1].test_error == pytest.approx(expected)
+
+
+def test_a_training_killed_in_its_first_minute_goes_on_from_the_start(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def die(epoch):
+        if epoch.number == 3:
+            raise Killed
+
+    whole = make_task(tmp_path / "whole")
+    train(whole, device=CPU)
+    killed = make_task(tmp_path / "killed")
+    with pytest.raises(Killed):
+        train(killed, device=CPU, report=die)  # the state was written at the beginning alone
+    again = make_task(tmp_path / "killed", seed=9)
+    assert [epoch.number for epoch in train(again, device=CPU, resume=True)] == [1, 2, 3, 4, 5, 6]
+    assert_equal(weights(again), weights(whole))
+
+
+def test_another_network_does_not_go_on(tmp_path):
+    def die(epoch):
+        raise KeyboardInterrupt
+
+    task = make_task(tmp_path / "train")
+    with pytest.raises(KeyboardInterrupt):
+        train(task, device=CPU, report=die)
+    task.model.network.layers.append(nn.Identity())
+    with pytest.raises(DataError, match="with other settings"):
+        train(task, device=CPU, resume=True)

@@ -298,3 +298,14 @@ def test_damaged_pickles_raise_one_error(data):
         assert isinstance(read(with_pickle(bytes(raw))), dict)
     except DataError:
         pass
+
+
+def test_what_stands_in_many_places_is_turned_once_and_what_holds_itself_is_left_out() -> None:
+    shared: list[object] = ["leaf"]
+    for _ in range(60):
+        shared = [shared, shared]
+    turned = plain(shared)
+    assert turned[0] is turned[1]
+    endless: list[object] = [1]
+    endless.append(endless)
+    assert plain({"a": endless}) == {"a": [1, None]}

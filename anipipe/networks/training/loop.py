@@ -161,6 +161,8 @@ def train(
         state = _resume(task, kept)
     epochs, written = [], time.monotonic()
     task.folder.mkdir(parents=True, exist_ok=True)
+    if not resume:  # so that there is something to go on with from the first moment
+        write_state(_resumable(task, state, kept), task.folder / RESUME)
     with ThreadPoolExecutor(workers) as pool:
         for number in range(state.epoch + 1, settings.epochs + 1):
             start = time.monotonic()
@@ -263,7 +265,7 @@ def _normalisations(network: nn.Module) -> list[nn.Module]:
 
 def _test_error(task: Task, device: torch.device) -> float:
     """Return the mean distance on test frames, px; NaN if none is labelled."""
-    points, _ = predict(task.model, task.test, Compute(device, torch.float32, 1))
+    points, _ = predict(task.model, task.test, Compute(device, torch.float32, torch.get_num_threads()))
     distances = np.linalg.norm(points - task.test.points, axis=-1)
     return float(np.nanmean(distances)) if np.isfinite(distances).any() else np.nan
 
@@ -305,7 +307,7 @@ def _resume(task: Task, kept: Mapping[str, Any]) -> _State:
 
 def _fingerprint(task: Task) -> str:
     """Return what tells one training from another: its settings, and what it learns from."""
-    about = sha256(repr((task.settings, task.targets, task.weights)).encode())
+    about = sha256(repr((task.model.network, task.settings, task.targets, task.weights)).encode())
     for frames in (task.train, task.test):
         about.update(repr([(path.parent.name, path.name) for path in frames.paths]).encode())
         about.update(np.ascontiguousarray(frames.points).tobytes())

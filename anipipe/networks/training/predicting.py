@@ -45,8 +45,9 @@ def predict(
     """
     tracker = Tracker(model, compute)
     found = np.full((len(frames), len(model.joints), 3), np.nan)
-    for index in range(len(frames)):
-        picture = torch.from_numpy(frames.picture(index)[None])
-        found[index] = tracker(picture)[0, :, 0].cpu().numpy()
-        step(index + 1, len(frames))
+    with compute.threads_at_work():
+        for index in range(len(frames)):
+            picture = torch.from_numpy(frames.picture(index)[None])
+            found[index] = tracker(picture)[0, :, 0].cpu().numpy()
+            step(index + 1, len(frames))
     return found[..., :2], found[..., 2]

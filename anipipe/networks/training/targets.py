@@ -109,10 +109,15 @@ def read_targets(head: Mapping[str, Any], stride: float, source: str) -> TargetM
             f"{source}: model.heads.bodypart.target_generator {kind!r}: anipipe trains with {kinds[0]} or "
             f"{kinds[1]}, and heatmap_mode KEYPOINT"
         )
+    if generator.get("gradient_masking"):
+        raise ConfigError(
+            f"{source}: model.heads.bodypart.target_generator.gradient_masking: anipipe trains without; "
+            "set it to false"
+        )
     scale = float(generator.get("locref_std") or 7.2801)
     return TargetMaker(
         stride=stride,
         radius=float(generator.get("pos_dist_thresh") or 17),
-        offset_scale=scale if head.get("locref_config") else None,
+        offset_scale=scale if head.get("locref_config") and generator.get("generate_locref", True) else None,
         plateau=kind == kinds[1],
     )
