@@ -18,6 +18,8 @@ import numpy as np
 import torch
 import yaml
 
+from anipipe.config import resolve
+from anipipe.formats.poses2d import write_pose_2d
 from anipipe.formats.video import Video
 from anipipe.networks.architectures.build import build_deeplabcut, initialise
 from anipipe.networks.decoding import decode
@@ -28,6 +30,7 @@ from anipipe.networks.opening import open_tracker
 from anipipe.networks.sources import ModelSource, find_model
 from anipipe.networks.tracking import track
 from anipipe.networks.training.configs import make_config
+from anipipe.stages.pose_2d import PoseOptions, run_network
 from benchmarks.measure import process, show
 
 ROUNDS, FRAMES, JOINTS = 3, 24, ("a", "b", "c", "d")
@@ -103,9 +106,9 @@ def _alone(source: ModelSource, device: str, precision: str, batch: int, picture
 
 
 def _stage(source: ModelSource, video: Video, device: str, precision: str) -> None:
-    tracker = open_tracker(source, device, precision)  # type: ignore[arg-type]
-    film = replace(video, threads=tracker.compute.threads)
-    track(tracker, film.frames(), film.count(), film.info.size)
+    options = replace(PoseOptions.of(resolve(())), device=device, precision=precision)
+    with tempfile.TemporaryDirectory() as folder:
+        write_pose_2d(run_network(source, video, options), Path(folder) / "pose.h5")
 
 
 def _plain(model: TrainedModel, video: Video, frames: int) -> None:

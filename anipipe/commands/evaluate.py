@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from anipipe.commands.evaluation_pictures import around, draw, write_picture
 from anipipe.commands.training_dataset import Dataset, read_training_dataset
 from anipipe.errors import DataError, UsageError
-from anipipe.networks._settings import read_settings
+from anipipe.networks.settings_files import read_settings
 from anipipe.networks.sources import find_model
 
 Array = NDArray[np.float64]

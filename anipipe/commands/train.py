@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anipipe.commands.training_dataset import Dataset, read_training_dataset
 from anipipe.errors import DataError, UsageError
-from anipipe.networks._settings import Settings, read_settings
+from anipipe.networks.settings_files import Settings, read_settings
 from anipipe.networks.training.configs import EXTRA, with_changes, write_yaml
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def prepare_task(data: Dataset, config: Settings) -> Task:
     DataError, ConfigError
         Settings that make no sense, or that are about other joints than the labels.
     """
-    from anipipe.networks import _deeplabcut_settings as deeplabcut
+    from anipipe.networks import deeplabcut_settings as deeplabcut
     from anipipe.networks.architectures.build import build_deeplabcut
     from anipipe.networks.models import TrainedModel
     from anipipe.networks.training.batches import Frames

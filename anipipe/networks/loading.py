@@ -9,12 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from anipipe.errors import DataError
-from anipipe.networks import _deeplabcut_settings as deeplabcut
-from anipipe.networks import _lightning_settings as lightning
-from anipipe.networks._settings import Settings, section
+from anipipe.networks import deeplabcut_settings as deeplabcut
+from anipipe.networks import lightning_settings as lightning
 from anipipe.networks.architectures.build import build_deeplabcut, build_lightning, load_state
 from anipipe.networks.archives import Archive
 from anipipe.networks.models import TrainedModel
+from anipipe.networks.settings_files import Settings, section
 from anipipe.networks.sources import ModelSource
 from anipipe.networks.unpickling import load_tensors, plain
 

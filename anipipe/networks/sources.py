@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from anipipe.errors import DataError
-from anipipe.networks import _deeplabcut_settings as deeplabcut_settings
-from anipipe.networks import _deeplabcut_sources as deeplabcut
-from anipipe.networks import _lightning_settings as lightning_settings
-from anipipe.networks import _lightning_sources as lightning
-from anipipe.networks._listings import DEEPEST, Found, Listing, list_folder, list_zip
-from anipipe.networks._settings import Settings, read_settings
+from anipipe.networks import deeplabcut_settings, lightning_settings
+from anipipe.networks import deeplabcut_sources as deeplabcut
+from anipipe.networks import lightning_sources as lightning
 from anipipe.networks.architectures.refusals import refuse
+from anipipe.networks.listings import DEEPEST, Found, Listing, list_folder, list_zip
+from anipipe.networks.settings_files import Settings, read_settings
 
 Kind = Literal["deeplabcut", "lightning-pose"]
 

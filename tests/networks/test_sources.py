@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anipipe.errors import DataError
-from anipipe.networks import _deeplabcut_sources, _lightning_sources, _listings
+from anipipe.networks import deeplabcut_sources, lightning_sources, listings
 from anipipe.networks.sources import find_model, known_joints
 
 from .model_folders import CONFIG, SHUFFLE, TRAIN, deeplabcut, lightning, project, write, zipped
@@ -84,7 +84,7 @@ def test_an_exported_file(tmp_path):
 
 
 def test_many_videos_and_pictures_are_not_looked_through(tmp_path, monkeypatch):
-    monkeypatch.setattr(_listings, "MOST", 20)
+    monkeypatch.setattr(listings, "MOST", 20)
     files = deeplabcut("snapshot-100.pt") | {f"labeled-data/a/img{i}.png": b"" for i in range(50)}
     folder = write(tmp_path, files)
     assert taken(find_model(folder)) == "snapshot-100.pt"
@@ -167,9 +167,9 @@ def test_snapshots_are_counted_by_epoch_and_then_the_best(epochs, index, random)
         expected = ordered[index]
     except IndexError:
         with pytest.raises(DataError, match="out of range"):
-            _deeplabcut_sources.choose(names, index, "train")
+            deeplabcut_sources.choose(names, index, "train")
     else:
-        assert _deeplabcut_sources.choose(names, index, "train")[0] == expected
+        assert deeplabcut_sources.choose(names, index, "train")[0] == expected
 
 
 # DeepLabCut: which model
@@ -330,7 +330,7 @@ def test_a_checkpoint_on_its_own(tmp_path):
 
 def test_steps_are_compared_as_numbers():
     names = [f"epoch={step}-step={step}.ckpt" for step in (9, 10, 100, 99)]
-    assert _lightning_sources.choose(names, "x")[0] == "epoch=100-step=100.ckpt"
+    assert lightning_sources.choose(names, "x")[0] == "epoch=100-step=100.ckpt"
 
 
 # either

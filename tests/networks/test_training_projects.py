@@ -19,9 +19,9 @@ from anipipe.commands.train import prepare_task, train
 from anipipe.commands.training_dataset import create_training_dataset, read_test_frames, read_training_dataset
 from anipipe.errors import ConfigError, DataError, Notice, UsageError
 from anipipe.formats.labels import Labels, write_labels
-from anipipe.networks._settings import read_settings
 from anipipe.networks.architectures.build import build_deeplabcut
 from anipipe.networks.loading import load_model
+from anipipe.networks.settings_files import read_settings
 from anipipe.networks.sources import find_model
 from anipipe.networks.training.configs import NETS, make_config, with_changes
 from anipipe.networks.training.division import read_division

@@ -139,7 +139,9 @@ def test_a_network_that_makes_no_numbers_fails_and_counts_no_damage(lab: Lab) ->
 
 @pytest.mark.parametrize("victim", ["run", "worker"])
 def test_a_killed_run_leaves_no_partial_pose_and_ends_like_one_never_killed(lab: Lab, victim: str) -> None:
-    record(lab.root / "s1/videos-raw/t_A.mp4", 400, size=SIZE, paint=lambda row, size: colourful(row % 12, size))
+    record(
+        lab.root / "s1/videos-raw/t_A.mp4", 400, size=SIZE, paint=lambda row, size: colourful(row % 12, size)
+    )
     command = [sys.executable, "-m", "anipipe.cli", "pose-2d", "-j2", str(lab.root)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     meters = Path(tempfile.gettempdir())

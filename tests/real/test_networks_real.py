@@ -23,7 +23,8 @@ from tests.real.videos import cut
 DATA = Path(os.environ.get("ANIPIPE_REAL_DATA") or Path(__file__).parents[3] / "shared" / "data")
 PROJECT = DATA / "openfield/project"
 MIRROR = DATA / "mirror-mouse"
-FRAMES = 30
+#: Of the openfield clip; all 300 take minutes on a processor.
+FRAMES = int(os.environ.get("ANIPIPE_FRAMES", "30"))
 pytestmark = pytest.mark.skipif(not PROJECT.is_dir(), reason=f"{DATA} holds no real recordings")
 
 
@@ -72,7 +73,8 @@ def test_the_zip_and_the_exported_file_give_the_same(tmp_path: Path) -> None:
     frame = next(picture for _, picture in Video(PROJECT / "reference/clip.mp4").read([150]))
     for model in (tmp_path / "model.zip", tmp_path / "exported.pt"):
         values = open_tracker(find_model(model), "cpu")(torch.from_numpy(frame)[None])[0, :, 0].numpy()
-        assert np.abs(values - deeplabcuts()[150]).max() < 0.01
+        off = np.abs(values - deeplabcuts()[150])
+        assert off[:, :2].max() < 0.01 and off[:, 2].max() < 1e-4
 
 
 def test_lightning_poses_points_come_out_of_its_folder(tmp_path: Path) -> None:

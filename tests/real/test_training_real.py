@@ -14,7 +14,7 @@ import pytest
 from anipipe.commands.train import prepare_task
 from anipipe.commands.training_dataset import create_training_dataset, read_test_frames
 from anipipe.formats.labels import read_labels, read_project
-from anipipe.networks._settings import read_settings
+from anipipe.networks.settings_files import read_settings
 from anipipe.networks.training.augmentation import Augmentation
 from anipipe.networks.training.targets import TargetMaker
 

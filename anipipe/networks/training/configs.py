@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from anipipe.errors import UsageError
-from anipipe.networks._settings import read_settings
+from anipipe.networks.deeplabcut_sources import CONFIG
+from anipipe.networks.settings_files import read_settings
 from anipipe.suggest import nearest
 
-CONFIG = "pytorch_config.yaml"
 #: Beside it: what DeepLabCut's file has no place for.
 EXTRA = "anipipe.yaml"
 EXTRA_DEFAULTS = {"brightness": 0.1, "contrast": 0.2}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anipipe.errors import DataError
-from anipipe.networks._settings import read_settings
+from anipipe.networks.settings_files import read_settings
 from anipipe.networks.training.configs import write_yaml
 from anipipe.networks.training.project import Shuffle
 

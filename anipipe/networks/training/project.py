@@ -11,10 +11,11 @@ from datetime import date
 from pathlib import Path
 
 from anipipe.errors import ConfigError, DataError
-from anipipe.networks._settings import checked_joints, read_settings
-from anipipe.networks.training.configs import CONFIG, write_yaml
+from anipipe.networks.deeplabcut_sources import CONFIG, MODELS
+from anipipe.networks.settings_files import checked_joints, read_settings
+from anipipe.networks.training.batches import read_picture
+from anipipe.networks.training.configs import write_yaml
 
-MODELS = "dlc-models-pytorch"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -167,6 +168,16 @@ def open_project(folder: Path) -> Project:
         raise ConfigError(f"{path}: iteration, TrainingFraction or pcutoff is no number: {error}") from error
 
 
+def _videos(labelled: Path) -> dict[str, dict[str, str]]:
+    """Return what DeepLabCut knows folders of labelled frames by: the videos that they are called after."""
+    found = {}
+    for place in sorted(path for path in labelled.iterdir() if path.is_dir()):
+        picture = next((path for path in sorted(place.iterdir()) if path.suffix == ".png"), None)
+        height, width = (0, 0) if picture is None else read_picture(picture).shape[:2]
+        found[f"videos/{place.name}.mp4"] = {"crop": f"0, {width}, 0, {height}"}
+    return found
+
+
 def write_project(folder: Path, scorer: str, joints: Sequence[str]) -> Path:
     """Write a ``config.yaml`` for a folder that has labels and none; returns its path."""
     today = date.today()
@@ -180,7 +191,7 @@ def write_project(folder: Path, scorer: str, joints: Sequence[str]) -> Path:
             "identity": False,
             "project_path": str(folder.absolute()),
             "engine": "pytorch",
-            "video_sets": {},
+            "video_sets": _videos(folder / "labeled-data"),
             "bodyparts": list(joints),
             "start": 0,
             "stop": 1,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -12,14 +11,16 @@ from typing import Any
 import torch
 
 from anipipe.errors import DataError
+from anipipe.networks.deeplabcut_sources import SNAPSHOT
 
 RESUME = "resume.pt"
-_NAME = re.compile(r"snapshot(-best)?-(\d+)\.pt")
 
 
 def snapshots(folder: Path) -> list[Path]:
     """Return the snapshots in a folder by epoch, best ones last."""
-    found = [(path, match) for path in folder.glob("snapshot*.pt") if (match := _NAME.fullmatch(path.name))]
+    found = [
+        (path, match) for path in folder.glob("snapshot*.pt") if (match := SNAPSHOT.fullmatch(path.name))
+    ]
     return [path for path, match in sorted(found, key=lambda one: (one[1][1] is not None, int(one[1][2])))]
 
 
@@ -105,7 +106,7 @@ def keep_snapshot(
     write_state(state, path)
     if best:
         for other in snapshots(folder):
-            match = _NAME.fullmatch(other.name)
+            match = SNAPSHOT.fullmatch(other.name)
             if match and match[1] and other != path:
                 if int(match[2]) % save_epochs:
                     other.unlink()

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from anipipe.errors import DataError
-from anipipe.networks._settings import LARGEST_SETTINGS, Settings, parse, read_settings
 from anipipe.networks.archives import Archive
+from anipipe.networks.settings_files import LARGEST_SETTINGS, Settings, parse, read_settings
 
 DEEPEST = 5  # folders below the one that is named: a DeepLabCut project in a folder of its own
 MOST = 20_000  # files; a folder with more is hardly a model's

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anipipe.errors import DataError
-from anipipe.networks._listings import Found, Listing, file_of, folder_of
-from anipipe.networks._settings import Settings, section
 from anipipe.networks.architectures.refusals import refuse
+from anipipe.networks.listings import Found, Listing, file_of, folder_of
+from anipipe.networks.settings_files import Settings, section
 
 CONFIG = "config.yaml"
 

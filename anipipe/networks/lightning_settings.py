@@ -6,8 +6,8 @@ Values may be ``${...}``, places of other values; none that is needed here ever 
 from __future__ import annotations
 
 from anipipe.errors import DataError
-from anipipe.networks._settings import Settings, checked_joints, section
 from anipipe.networks.models import Preparation, SoftArgmaxDecoding
+from anipipe.networks.settings_files import Settings, checked_joints, section
 
 #: Where the file does not say ``downsample_factor``.
 USUAL_FACTOR = 2

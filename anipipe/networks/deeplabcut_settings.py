@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from anipipe.errors import DataError
-from anipipe.networks._settings import Settings, checked_joints, section
 from anipipe.networks.models import PeakDecoding, Preparation
+from anipipe.networks.settings_files import Settings, checked_joints, section
 
 _INPUT = "data.inference"
 #: Without effect on a network of whole frames.

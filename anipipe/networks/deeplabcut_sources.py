@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anipipe.errors import DataError
-from anipipe.networks._listings import Found, Listing, file_of, folder_of
-from anipipe.networks._settings import Settings, read_settings
 from anipipe.networks.architectures.refusals import refuse
+from anipipe.networks.listings import Found, Listing, file_of, folder_of
+from anipipe.networks.settings_files import Settings, read_settings
 
 CONFIG = "pytorch_config.yaml"
 SNAPSHOT = re.compile(r"snapshot(-best)?-(\d+)\.pt")
 
-_MODELS = "dlc-models-pytorch"
+MODELS = "dlc-models-pytorch"
 _DETECTOR = re.compile(r"snapshot-detector(-best)?-\d+\.pt")
 _TENSORFLOW = re.compile(r"snapshot-\d+\.(index|meta|data-\d+-of-\d+)")
 
@@ -139,7 +139,7 @@ def _project_above(path: Path) -> Settings:
     """Read the ``config.yaml`` of the project that a model's folder lies in; empty if it lies in none."""
     for folder in [path, *path.parents][:4]:
         config = folder.parent / "config.yaml"
-        if folder.name == _MODELS and config.is_file():
+        if folder.name == MODELS and config.is_file():
             return read_settings(config)
     return {}
 
@@ -155,7 +155,7 @@ def _whole(index: object, where: str) -> int:
 
 def _of_iteration(listing: Listing, project: Settings) -> Sequence[str]:
     """Leave only what belongs to the project's present iteration."""
-    models = f"{listing.top}{_MODELS}/"
+    models = f"{listing.top}{MODELS}/"
     inside = [name for name in listing.names if name.startswith(models)]
     if not is_project(project) or not inside:
         return listing.names
