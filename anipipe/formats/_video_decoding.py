@@ -63,6 +63,7 @@ class Decoder:
         self._opened: Opened | None = None
         self._key = -1  # where the decoding that is under way began, among the index's keys
         self._packet = -1  # the last that went into the decoder
+        self._jumps = True
         self._tainted: list[tuple[int, int]] = []
         self._output = self._judged(-1)
 
@@ -78,13 +79,18 @@ class Decoder:
     def _reach(self, wanted: int) -> tuple[int, VideoFrame | None]:
         """Return the first frame at or after a row, with its row."""
         start = self._index.start(wanted)
-        if start > self._key and self._index.keys[start] > self._packet + _FAR:
+        if self._jumps and start > self._key and self._index.keys[start] > self._packet + _FAR:
             self._output = self._judged(start)
         row, frame = self._next(wanted)
         if start == self._key >= 0 and (row != wanted or frame is None):
-            # not everything that a container calls a key frame makes all earlier ones dispensable
-            self._output = self._judged(start - 1)
-            row, frame = self._next(wanted)
+            # Not everything that a container calls a key frame makes all earlier ones dispensable; where
+            # only the beginning helps, no jump can be trusted.
+            for earlier in dict.fromkeys((start - 1, -1)):
+                self._output = self._judged(earlier)
+                row, frame = self._next(wanted)
+                if row == wanted and frame is not None:
+                    self._jumps = earlier >= 0
+                    break
         return row, frame
 
     def _next(self, wanted: int) -> tuple[int, VideoFrame | None]:

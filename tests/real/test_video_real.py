@@ -53,3 +53,13 @@ def test_brightness_of_the_open_field():
         difference = cv2.absdiff(grey, cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
         assert difference.max() <= 8
         assert difference.mean() < 1
+
+
+def test_frames_far_from_each_other_are_those_of_reading_all_in_order():
+    """Only the first of its key frames makes all earlier ones dispensable."""
+    path = DATA / "openfield/m3v1mp4.mp4"
+    rows = [500, 1200, 2300]
+    kept = {row: picture for row, picture in Video(path).frames() if row in rows}
+    for chosen in ([500], [1200], rows):
+        for row, picture in Video(path).read(chosen):
+            np.testing.assert_array_equal(picture, kept[row])
