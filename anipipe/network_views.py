@@ -30,12 +30,13 @@ def dataset_lines(made: Dataset) -> Iterator[str]:
 
 def training_lines(start: Start) -> Iterator[str]:
     """Yield what a training begins with."""
-    how = "going on with an interrupted training" if start.resumed else "training"
+    interrupted = start.resumed is not None
+    how = f"going on after epoch {start.resumed} of an interrupted training" if interrupted else "training"
     yield f"{how} on {start.device}: {start.train} frames to learn from, {start.test} to test with"
     yield f"snapshots  {start.folder}"
     if start.taken is not None:
         yield f"weights    {start.taken}"
-    elif not start.resumed:
+    elif not interrupted:
         yield "weights    random; --init-weights starts from pretrained ones"
 
 
@@ -104,7 +105,9 @@ def bench_lines(bench: Bench) -> Iterator[str]:
         total = bench.frames / rate
         parts = ", ".join(f"{name} {100 * seconds / total:.0f} %" for name, seconds in vars(times).items())
         yield f"{precision:<23}{rate:>9.3g}  {100 * rate / best.rate:.0f} % of the network alone ({parts})"
-    if bench.followed is not None:
+    if bench.followed is None:
+        yield "dynamic_crop is not for this network, which scales every frame to one size"
+    else:
         gain = bench.followed / bench.stage["float32"][0]
         yield f"{'float32, dynamic_crop':<23}{bench.followed:>9.3g}  {gain:.1f} times the whole frame"
     yield f"{'decoding alone':<23}{bench.decoding:>9.3g}"

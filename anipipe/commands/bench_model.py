@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anipipe.config import Config
-from anipipe.errors import ConfigError, DataError, Notice, UsageError
+from anipipe.errors import DataError, Notice, UsageError
 from anipipe.formats.video import Picture, Video
 from anipipe.networks.models import Precision
 from anipipe.networks.sources import ModelSource, find_model
@@ -175,9 +175,10 @@ def _measure(
         report(f"the whole stage, {precision}")
         best = _tracker(subject, precision, result.best(precision).batch_size)
         result.stage[precision] = _stage(best, video, subject.crop, result.frames)
-    report("the whole stage with dynamic_crop")
     best = _tracker(subject, "float32", result.best("float32").batch_size)
-    result.followed = _followed(best, video, subject.crop, result.frames)
+    if best.model.preparation.size is None:
+        report("the whole stage with dynamic_crop")
+        result.followed = _followed(best, video, subject.crop, result.frames)
 
 
 def _tracker(subject: Subject, precision: Precision, batch_size: int) -> Tracker:
@@ -222,16 +223,11 @@ def _stage(
     return frames / (time.perf_counter() - began), found.times
 
 
-def _followed(
-    tracker: Tracker, video: Video, crop: tuple[int, int, int, int] | None, frames: int
-) -> float | None:
+def _followed(tracker: Tracker, video: Video, crop: tuple[int, int, int, int] | None, frames: int) -> float:
     from anipipe.networks.dynamic_crop import follow
 
     began = time.perf_counter()
-    try:
-        follow(tracker, _first(video, frames), frames, video.info.size, read=video.read, crop=crop)
-    except ConfigError:  # not with this kind of network
-        return None
+    follow(tracker, _first(video, frames), frames, video.info.size, read=video.read, crop=crop)
     return frames / (time.perf_counter() - began)
 
 

@@ -51,8 +51,8 @@ class Start:
         Frames to learn from and to test with.
     device : str
         Where it is computed.
-    resumed : bool
-        It goes on from where a killed one was.
+    resumed : int, optional
+        The epoch after which it goes on with one that was interrupted; None: it begins.
     taken : Taken, optional
         Weights that it starts from; None: random ones.
     """
@@ -61,7 +61,7 @@ class Start:
     train: int
     test: int
     device: str
-    resumed: bool
+    resumed: int | None
     taken: Taken | None
 
 
@@ -113,7 +113,7 @@ def train(
     from anipipe.networks.architectures.build import initialise
     from anipipe.networks.training import loop
     from anipipe.networks.training.initial import take_weights
-    from anipipe.networks.training.snapshots import RESUME, snapshots
+    from anipipe.networks.training.snapshots import RESUME, read_state, snapshots
 
     compute = devices.choose(device, "float32")
     where = compute.device
@@ -144,7 +144,8 @@ def train(
             old.unlink(missing_ok=True)
         if changed != config:
             write_yaml(changed, data.shuffle.config)
-    started(Start(place, len(task.train), len(task.test), str(where), going_on, taken))
+    resumed = int(read_state(place / RESUME)["epoch"]) if going_on else None
+    started(Start(place, len(task.train), len(task.test), str(where), resumed, taken))
     with compute.threads_at_work():
         done = loop.train(
             task, device=where, resume=going_on, workers=compute.threads, report=report, step=step

@@ -107,6 +107,13 @@ def create_training_dataset(
     labels = found.labels
     if len(labels) < 2:
         raise DataError(f"{project.folder}: one labelled frame alone cannot be divided. Label more of them.")
+    blank = np.flatnonzero(~np.isfinite(labels.points).all(axis=-1).any(axis=0))
+    if len(blank):
+        names = ", ".join(labels.joints[joint] for joint in blank)
+        raise DataError(
+            f"{project.folder}: no frame has a label for {names}, which config.yaml lists among its "
+            "bodyparts. Label it, call it there as the labels do, or take it out."
+        )
     if test_frames:
         test = _named(test_frames, labels)
         train = np.setdiff1d(np.arange(len(labels)), test)

@@ -207,7 +207,7 @@ def _failure(error: Exception, task: Task) -> Failed:
 
 def _placed(message: str, task: Task) -> str:
     """Add to a message that names no file those that it is about: pure functions know of none."""
-    files = [path for item in task.inputs for path in item.paths]
+    files = [path for item in task.inputs if not item.artifact.content for path in item.paths]
     if not files or any(Path(path).name in message for path in files):
         return message
     shown = ", ".join(files[-4:]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")

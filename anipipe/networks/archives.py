@@ -119,7 +119,7 @@ class Archive:
             yield
         except _DAMAGED as error:
             raise DataError(
-                f"{self._where} is no zip file, or it is damaged or cut off ({error}); make or copy it again"
+                f"{self._where} is damaged, cut off, or none of its kind ({error}); make or copy it again"
             ) from error
         except OSError as error:
             raise DataError(f"{self._where} cannot be read: {error}") from error

@@ -392,7 +392,7 @@ def test_settings_that_are_none(packed, content, said, tmp_path):
 
 def test_a_zip_that_is_none_or_leads_elsewhere(tmp_path):
     (tmp_path / "m.zip").write_bytes(b"no zip")
-    with pytest.raises(DataError, match=r"m.zip is no zip file"):
+    with pytest.raises(DataError, match=r"m.zip is damaged, cut off"):
         find_model(tmp_path / "m.zip")
     path = zipped(tmp_path / "n.zip", {"../snapshot-1.pt": b"", "pytorch_config.yaml": CONFIG})
     with pytest.raises(DataError, match=r"'../snapshot-1.pt' points out of"):

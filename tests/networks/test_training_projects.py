@@ -266,7 +266,7 @@ def test_training_a_project(tmp_path):
         report=seen.append,
         step=lambda done, of: steps.append((done, of)),
     )
-    assert started[0].train == 8 and started[0].test == 2 and not started[0].resumed
+    assert started[0].train == 8 and started[0].test == 2 and started[0].resumed is None
     assert [epoch.number for epoch in seen] == [1, 2]
     assert steps == [(1, 2), (2, 2)] * 2
     assert trained.snapshots[-1].name.startswith("snapshot-best-")
@@ -299,7 +299,7 @@ def test_a_killed_training_of_a_project_goes_on_by_itself(tmp_path, monkeypatch)
     with pytest.raises(UsageError, match="keeps its weights and settings"):
         train(project, device="cpu", epochs=9)
     trained = train(project, device="cpu", started=started.append)
-    assert started[0].resumed and [epoch.number for epoch in trained.epochs] == [2, 3]
+    assert started[0].resumed == 1 and [epoch.number for epoch in trained.epochs] == [2, 3]
 
 
 def test_pictures_lost_since_are_left_out(tmp_path):
@@ -337,7 +337,8 @@ def test_labels_of_other_joints_than_the_networks(tmp_path):
         )
         with pytest.raises(DataError, match=r"has the joints nose, tail, config.yaml nose, tail, paw"):
             read_training_dataset(project)
-        create_training_dataset(project, overwrite=True)
+        with pytest.raises(DataError, match="no frame has a label for paw"):
+            create_training_dataset(project, overwrite=True)
 
 
 def network(net: str = "resnet_18", joints: tuple[str, ...] = JOINTS) -> torch.nn.Module:
@@ -406,3 +407,11 @@ def test_a_shuffle_written_here_is_found_by_name(tmp_path):
         made = create_training_dataset(project)
     assert made.shuffle.name == "spotsJan2-trainset28shuffle1"
     assert len(made.train) == 2
+
+
+def test_a_joint_that_nobody_labelled_cannot_be_learnt(tmp_path):
+    project = make_project(tmp_path / "p", config={"bodyparts": ["nose", "tail", "ear"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        with pytest.raises(DataError, match="no frame has a label for ear, which config.yaml lists"):
+            create_training_dataset(project)

@@ -203,7 +203,7 @@ def test_damaged_frames_are_empty_rows_and_nothing_shifts(lab: Lab) -> None:
     assert np.isnan(points).all(axis=(1, 2, 3)).nonzero()[0].tolist() == missing
     after = slice(max(missing) + 1, None)
     off = np.abs(points[after] - whole[after])
-    assert np.mean(off < 0.01) > 0.9  # peaks of equal height may change places
+    assert np.mean(off < 0.01) > 0.8  # peaks of equal height may change places
 
 
 def test_several_candidates_are_kept_for_the_filter_to_choose_from(lab: Lab) -> None:
