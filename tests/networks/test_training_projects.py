@@ -413,5 +413,5 @@ def test_a_joint_that_nobody_labelled_cannot_be_learnt(tmp_path):
     project = make_project(tmp_path / "p", config={"bodyparts": ["nose", "tail", "ear"]})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Notice)
-        with pytest.raises(DataError, match="no frame has a label for ear, which config.yaml lists"):
+        with pytest.raises(DataError, match=r"no frame has a label for ear, which config.yaml lists"):
             create_training_dataset(project)
