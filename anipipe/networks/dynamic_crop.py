@@ -2,8 +2,8 @@
 
 A video is cut into stretches, each of which begins with a whole frame, so that several can be followed
 side by side in one batch. In every further frame the network sees a window around the place of the frame
-before. Where a joint that was seen is lost, or one comes near the window's edge, that frame is computed as a
-whole.
+before. Where a joint that was seen is lost, or one comes near the window's edge, or unsure ones are found
+where others are, that frame is computed as a whole.
 
 The window has one size for a video. It never leaves the frame, and moves in steps of the network's grid, so
 that the network sees the very pixels that it would in the whole frame, in the same cells.
@@ -29,10 +29,12 @@ from anipipe.networks.streams import Box, Frames, Stream
 from anipipe.networks.tracker import Tracker
 from anipipe.networks.tracking import Progress, Tracked, checked_crop, track
 
-STRETCH = 32  # frames
+STRETCH = 48  # frames
 GRID = 32  # pixels: every network here has cells, inner ones as well, of this or a divisor of it
 CLEAR = 0.4  # the score from which on a joint counts as seen,
 LOST = 0.2  # and that below which it no longer does: scores of joints that are half hidden go up and down
+SURE = 0.6  # the score below which a joint may really be somewhere else,
+_COLLAPSED = 0.4  # which is likely where joints lie together within this share of the animal's usual size
 _SAMPLES = 24  # frames from which the size of the window is found
 _MARGIN = 0.25  # of the animal's size, around it on each side
 _LEAST_MARGIN = 40  # pixels, so that there is something around a small animal for the network to see
@@ -57,15 +59,22 @@ class _Pose(NamedTuple):
 
 @dataclass(frozen=True)
 class _Field:
-    """A frame's size and that of the window in it, (width, height)."""
+    """A frame's size and that of the window in it, (width, height), and the animal's usual size."""
 
     frame: NDArray[np.intp]
     window: NDArray[np.intp]
+    animal: float
+
+    def doubts(self, pose: _Pose) -> bool:
+        """Say whether an unsure joint was taken for another one, while its own place may be outside."""
+        points = pose.values[pose.seen, :2]
+        together = bool(len(points)) and np.ptp(points, axis=0).max() < _COLLAPSED * self.animal
+        return together and bool((pose.values[:, 2] < SURE).any())
 
     def corner(self, pose: _Pose) -> NDArray[np.intp] | None:
         """Return where the window has to be after a pose; None if that calls for the whole frame."""
         points = pose.values[pose.seen, :2]
-        if not len(points):
+        if not len(points) or self.doubts(pose):
             return None
         low, high = points.min(axis=0), points.max(axis=0)
         if ((high - low) + 2 * _GUARD > self.window).any():
@@ -76,7 +85,7 @@ class _Field:
 
     def trusts(self, pose: _Pose, before: _Pose, corner: NDArray[np.intp]) -> bool:
         """Say whether what was found in a window can be what the whole frame shows."""
-        if (before.seen & ~pose.seen).any():
+        if (before.seen & ~pose.seen).any() or self.doubts(pose):
             return False
         points = pose.values[pose.seen, :2]
         low = np.where(corner > 0, corner + _GUARD, -np.inf)
@@ -122,7 +131,7 @@ def follow(
         text = "the animal is not seen, or fills the frame: whole frames are computed (network.dynamic_crop)"
         warnings.warn(text, Notice, stacklevel=2)
         return track(tracker, frames, count, size, crop=crop, progress=progress)
-    field = _Field(np.array(crop[2:]), np.array(window))
+    field = _Field(np.array(crop[2:]), np.array(window), animal_size(sample))
     result = Tracked.empty(count, tracker)
     side_by_side = max(1, _BUFFER[tracker.compute.device.type] // (STRETCH * crop[2] * crop[3] * 3))
     reading = Stream(frames, size, crop, side_by_side * STRETCH, result.times, buffers=2)
@@ -153,18 +162,23 @@ def window_size(values: Values, frame: tuple[int, int]) -> tuple[int, int] | Non
     (int, int), optional
         None where a window would not be worth while, or the animal is not seen.
     """
-    clear = values[..., 2] >= CLEAR
-    seen = clear.any(axis=1)
-    if not seen.any():
+    if not (values[..., 2] >= CLEAR).any():
         return None
-    points = np.where(clear[seen][..., None], values[seen][..., :2], np.nan)
-    # the longer side, since the animal may turn
-    extents = (np.nanmax(points, axis=1) - np.nanmin(points, axis=1)).max(axis=1)
-    extent = float(np.quantile(extents, 0.95))
+    extent = animal_size(values)
     side = extent + 2 * max(_LEAST_MARGIN, _MARGIN * extent)
     steps = np.floor((np.array(frame) - side) / GRID).clip(min=0)
     width, height = (np.array(frame) - GRID * steps).astype(int).tolist()
     return (width, height) if width * height < _WORTHWHILE * frame[0] * frame[1] else None
+
+
+def animal_size(values: Values) -> float:
+    """Return the longer side, in pixels, of what holds the joints that are seen, in nearly all frames."""
+    clear = values[..., 2] >= CLEAR
+    seen = clear.any(axis=1)
+    points = np.where(clear[seen][..., None], values[seen][..., :2], np.nan)
+    # the longer one, since the animal may turn
+    extents = (np.nanmax(points, axis=1) - np.nanmin(points, axis=1)).max(axis=1)
+    return float(np.quantile(extents, 0.95))
 
 
 def _follow(tracker: Tracker, pictures: Tensor, field: _Field) -> Values:
