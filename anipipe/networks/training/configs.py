@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from anipipe.errors import UsageError
 from anipipe.networks.deeplabcut_sources import CONFIG
 from anipipe.networks.settings_files import read_settings
@@ -139,6 +137,8 @@ def with_changes(
 
 def write_yaml(content: Mapping[str, Any], path: Path, *, head: str = "") -> None:
     """Write settings, whole or not at all; replaces the file."""
+    import yaml  # here, since the command line asks this module for its networks at every start
+
     part = path.with_name(f".{path.name}.part")
     text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, default_flow_style=False)
     part.write_text(head + text, encoding="utf-8")
