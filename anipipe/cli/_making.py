@@ -24,15 +24,29 @@ from anipipe.stages.boards import BoardOptions
 
 @click.command(context_settings=CONTEXT, short_help="Look at the videos, and write a config.toml.")
 @click.option("--print", "printing", is_flag=True, help="Print the proposal; write nothing.")
+@click.option(
+    "--template",
+    type=click.Choice(list(init_command.TEMPLATES)),
+    help="Propose nothing; write what can be set in 2D, in 3D, or every key (full).",
+)
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
-def init(folder: Path, printing: bool) -> int:
+def init(folder: Path, printing: bool, template: str | None) -> int:
     """Write a config.toml in which every key is explained, with settings proposed for what lies there.
 
     Looked up are sessions, the cameras in the names of videos, the calibration board, and the joints of
     predictions. Beside each proposed key stands what it rests on. Nothing that is there is moved or changed.
+
+    With --template nothing is looked at, so that one can begin before there are videos: "2d" has the keys of
+    networks, filters, tables and videos; "3d" has those of calibration, triangulation and angles too; "full"
+    also has those of Anipose that have no effect here. What has to be set is marked TO BE SET.
+
+    A config.toml that is there is never overwritten.
     """
     init_command.check(folder, writing=not printing)
-    draft = init_command.draft(folder, lambda text: click.echo(printable(text), err=True))
+    if template is not None:
+        draft = init_command.draft_of_template(template, folder)
+    else:
+        draft = init_command.draft(folder, lambda text: click.echo(printable(text), err=True))
     wrote = [] if printing else [f"wrote {init_command.write(folder, draft.text)}"]
     for line in (*draft.found, *wrote, *draft.advice):
         click.echo(printable(line), err=printing)

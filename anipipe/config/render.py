@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,13 @@ def origin_table(resolved: Resolved) -> list[tuple[str, str, Path | None]]:
     return rows
 
 
-def template(values: dict[str, Any] | None = None, remarks: Mapping[str, Remark] | None = None) -> str:
+def template(
+    values: dict[str, Any] | None = None,
+    remarks: Mapping[str, Remark] | None = None,
+    *,
+    keys: Collection[str] | None = None,
+    about: str = "",
+) -> str:
     """Write the ``config.toml`` of a new experiment: every key with its help.
 
     Parameters
@@ -146,6 +153,10 @@ def template(values: dict[str, Any] | None = None, remarks: Mapping[str, Remark]
         Keys to set, nested as in TOML. All others are comments that show their default, or an example.
     remarks
         What more is to be said of single keys, by dotted key; ``angles.*`` stands for all angles.
+    keys
+        The keys that it holds, those of ``values`` among them; None: all.
+    about
+        What is to be said of it at its head.
 
     Returns
     -------
@@ -159,19 +170,16 @@ def template(values: dict[str, Any] | None = None, remarks: Mapping[str, Remark]
     """
     values, remarks = values or {}, remarks or {}
     resolve([Layer(Path("template"), values)])
-    lines = [_TEMPLATE_HEAD]
-    section = ""
-    for key in KEYS.values():
-        if key.section != section:
-            section = key.section
-            if section == "cameras.*":
-                lines += _cameras(values.get("cameras", {}))
-            else:
-                lines.append(f"\n[{section}]")
+    lines = [*_TEMPLATE_HEAD.splitlines(), *_comment(about), ""]
+    held = [key for key in KEYS.values() if keys is None or key.path in keys]
+    for section, group in groupby(held, key=lambda key: key.section):
         if section == "cameras.*":
+            lines += _cameras(list(group), values.get("cameras", {}))
             continue
-        given = values.get(key.section, {}) if key.section else values
-        lines += _entry(key, given, remarks.get(key.path, Remark()))
+        lines += [f"\n[{section}]"] if section else []
+        given = values.get(section, {}) if section else values
+        for key in group:
+            lines += _entry(key, given, remarks.get(key.path, Remark()))
     return "\n".join(lines) + "\n"
 
 
@@ -225,8 +233,7 @@ def _angles(key: Key, given: dict[str, Any]) -> list[str]:
     return [f"{dotted([name])} = {inline(value)}" for name, value in given.items()] or [_shown(key, "L1_CF")]
 
 
-def _cameras(given: dict[str, dict[str, Any]]) -> list[str]:
-    keys = [key for key in KEYS.values() if key.section == "cameras.*"]
+def _cameras(keys: list[Key], given: dict[str, dict[str, Any]]) -> list[str]:
     # Without cameras the heading is a comment too, or a camera called NAME would come of it.
     lines = [] if given else ["\n# [cameras.NAME]"]
     for name, settings in (given or {"": {}}).items():

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from anipipe.commands.init.camera_names import Readings
 from anipipe.commands.init.looking import Found
 from anipipe.commands.init.moving import moving
-from anipipe.commands.init.proposing import Proposal, common_name
+from anipipe.commands.init.proposing import TO_BE_SET, Proposal, common_name
 from anipipe.commands.init.samples import Poses
+from anipipe.config.render import Remark
 
 _SHOWN = 6
+
+WHERE_TO_PUT = "Put videos into SESSION/videos-raw/, or 2D poses into SESSION/predictions/."
 
 
 def table(
@@ -99,12 +102,17 @@ def advice(found: Found, readings: Readings, proposal: Proposal, folder: Path) -
             "Nothing here tells where the joints are: set model_folder to your network, or put 2D poses into "
             "SESSION/predictions/."
         )
-    todo = [key for key, remark in proposal.remarks.items() if remark.text.startswith("TO BE SET")]
     remark = proposal.remarks.get("model_folder")
     if remark is not None and remark.text.startswith("Several"):
         yield "To be chosen: model_folder, one of the networks."
     if readings.best is None and readings.others:
         yield "To be chosen: triangulation.cam_regex, what is the camera in the names of videos."
+    yield from steps(proposal.remarks, folder)
+
+
+def steps(remarks: Mapping[str, Remark], folder: Path) -> Iterator[str]:
+    """Yield what remarks say is to be set, and the next commands."""
+    todo = [key for key, remark in remarks.items() if remark.text.startswith(TO_BE_SET)]
     if todo:
         yield f"To be set first: {', '.join(todo)}."
     place = shlex.quote(str(folder))
@@ -132,7 +140,7 @@ def _to_move(found: Found) -> Iterator[str]:
     commands = list(moving(found))
     if not commands:
         if not found.sessions and found.deeplabcut != [""]:
-            yield "Put videos into SESSION/videos-raw/, or 2D poses into SESSION/predictions/."
+            yield WHERE_TO_PUT
         return
     yield "Some files lie where they are not looked for. To move them (nothing has been moved):"
     yield from (f"    {command}" for command in (f"cd {shlex.quote(str(found.root))}", *commands[:_SHOWN]))

@@ -21,6 +21,7 @@ from anipipe.commands.init.proposing import (
     propose_poses,
 )
 from anipipe.commands.init.samples import look_at_board, look_at_predictions, spread
+from anipipe.commands.init.templates import TEMPLATES
 from anipipe.config import template
 from anipipe.engine.records import OWN_FOLDER
 from anipipe.errors import DataError, UsageError
@@ -120,6 +121,12 @@ def draft(folder: Path, say: Callable[[str], None]) -> Draft:
         found=tuple(table(found, readings, board, poses, [source.name for source in models.values()])),
         advice=tuple(advice(found, readings, proposal, folder)),
     )
+
+
+def draft_of_template(name: str, folder: Path) -> Draft:
+    """Take a template, by its name in :data:`~anipipe.commands.init.templates.TEMPLATES`, without looking."""
+    chosen = TEMPLATES[name]
+    return Draft(text=chosen.text, found=(), advice=tuple(chosen.advice(folder)))
 
 
 def find_models(found: Found) -> dict[str, ModelSource]:

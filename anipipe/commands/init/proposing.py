@@ -24,6 +24,9 @@ _REGEX = "triangulation.cam_regex"
 _NAMED = 4  # examples in a remark
 _MOST_JOINTS = 200
 
+#: How a remark begins that leaves a key to the user.
+TO_BE_SET = "TO BE SET"
+
 
 @dataclass
 class Proposal:
@@ -163,19 +166,18 @@ def propose_board(proposal: Proposal, guess: BoardGuess | None, remark: str) -> 
     if guess.inverted:
         proposal.set("calibration.board_inverted", True, "seen so")
     _propose_dictionary(proposal, guess)
-    measure = "TO BE SET: measure {} of the printed board, in mm (or another unit, see `units`)."
     if guess.kind == "aruco":
-        proposal.say("calibration.board_marker_length", measure.format("a marker"))
+        proposal.say("calibration.board_marker_length", to_measure("a marker"))
         proposal.say(
             "calibration.board_marker_separation_length",
-            f"TO BE SET: measure it. It looks like {guess.ratio:.2f} of a marker's side.",
+            f"{TO_BE_SET}: measure it. It looks like {guess.ratio:.2f} of a marker's side.",
         )
         return
-    proposal.say("calibration.board_square_side_length", measure.format("several squares in a row"))
+    proposal.say("calibration.board_square_side_length", to_measure("several squares in a row"))
     if guess.kind == "charuco":
         proposal.say(
             "calibration.board_marker_length",
-            f"TO BE SET: measure it. It looks like {guess.ratio:.2f} of a square's side.",
+            f"{TO_BE_SET}: measure it. It looks like {guess.ratio:.2f} of a square's side.",
         )
 
 
@@ -185,6 +187,11 @@ def _about_size(guess: BoardGuess) -> str:
     if guess.kind == "charuco" and guess.legacy:
         return f"markers up to number {guess.last} were seen; in the layout of OpenCV before 4.6"
     return f"markers up to number {guess.last} were seen: has the print more rows?"
+
+
+def to_measure(what: str) -> str:
+    """Return a remark that leaves a length of the board to the user."""
+    return f"{TO_BE_SET}: measure {what} of the printed board, in mm (or another unit, see `units`)."
 
 
 def _propose_dictionary(proposal: Proposal, guess: BoardGuess) -> None:
@@ -219,7 +226,7 @@ def propose_poses(proposal: Proposal, poses: Poses | None) -> None:
         names = tuple(poses.tracks[:_MOST_JOINTS])
         proposal.say(
             "predictions.track",
-            f"TO BE SET: the predictions hold several animals: {', '.join(names)}.",
+            f"{TO_BE_SET}: the predictions hold several animals: {', '.join(names)}.",
             ((names[0], ""),),
         )
 
