@@ -16,10 +16,12 @@ from anipipe.formats.board_detections import (
     write_board_detections,
 )
 from anipipe.formats.calibrations import read_calibration, write_calibration
+from anipipe.formats.films import read_film, write_film
 from anipipe.formats.importing import import_pose
 from anipipe.formats.poses2d import Pose2D, read_pose_2d, write_pose_2d
 from anipipe.formats.poses3d import Pose3D, read_pose_3d, write_pose_3d
 from anipipe.formats.prediction_names import VIDEO_SUFFIXES
+from anipipe.formats.preview_pictures import check_png
 from anipipe.formats.tables import (
     Table,
     parquet_columns,
@@ -75,6 +77,10 @@ def _read_recording(paths: Sequence[Path], names: Names) -> BoardRecording:
 
 def _read_video(paths: Sequence[Path], names: Names) -> Video:
     return Video(paths[0])
+
+
+def _read_film(paths: Sequence[Path], names: Names) -> Video:
+    return read_film(paths[0])
 
 
 def _read_board_detections(paths: Sequence[Path], names: Names) -> BoardDetections:
@@ -156,7 +162,9 @@ def _write_text(text: str, path: Path) -> None:
 
 
 RESOLVED_CONFIG = Artifact("config", "session", "{session}config/config.toml", write=_write_text, text=True)
-VIDEO = Artifact("video", "video", read=_read_video, sampled=True)
+UNCOMPRESSED_VIDEO = Artifact("uncompressed video", "video", read=_read_video, sampled=True)
+#: Where it lies, the walker knows: as what a camera wrote, or where it is to be converted to.
+VIDEO = Artifact("video", "video", read=_read_video, write=write_film, sampled=True)
 BOARD_RECORDING = Artifact("board recording", "board", read=_read_recording, sampled=True)
 BOARD_DETECTIONS = Artifact(
     "board detections",
@@ -226,6 +234,13 @@ POSE_3D = Artifact(
     text=True,
     describe=_describe_pose_3d,
 )
+POSE_2D_PROJECTED = Artifact(
+    "pose-2d-proj",
+    "video",
+    "{session}{pose_2d_projected}/{video}.h5",
+    read=_read_pose_2d,
+    write=write_pose_2d,
+)
 POSE_3D_FILTERED = Artifact(
     "pose-3d-filtered",
     "trial",
@@ -243,6 +258,21 @@ ANGLES = Artifact(
     write=write_angles,
     text=True,
 )
+
+
+def _film(name: str, per: str, folder: str) -> Artifact:
+    """Return a video that is made: one file per video, or per trial, in a folder of its own."""
+    pattern = f"{{session}}{{{folder}}}/{{{per}}}.mp4"
+    return Artifact(name, per, pattern, read=_read_film, write=write_film, sampled=True)
+
+
+VIDEO_LABELED = _film("labelled video", "video", "videos_labeled_2d")
+VIDEO_LABELED_FILTERED = _film("labelled video, filtered", "video", "videos_labeled_2d_filter")
+VIDEO_COMPARED = _film("comparing video", "video", "videos_compare")
+VIDEO_2D_PROJECTED = _film("video of projected poses", "video", "videos_2d_projected")
+VIDEO_3D = _film("3D video", "trial", "videos_labeled_3d")
+VIDEO_3D_FILTERED = _film("3D video, filtered", "trial", "videos_labeled_3d_filter")
+VIDEO_COMBINED = _film("combined video", "trial", "videos_combined")
 
 
 def _part(table: str) -> Artifact:
@@ -282,3 +312,29 @@ TABLE_CSV = {
     )
     for table in TABLES
 }
+
+
+def _read_picture(paths: Sequence[Path], names: Names) -> Path:
+    return check_png(paths[0])
+
+
+def _write_picture(picture: bytes, path: Path) -> None:
+    path.write_bytes(picture)
+
+
+def _preview(name: str, per: str, pattern: str) -> Artifact:
+    where = f"{{session}}{{previews}}/{pattern}.png"
+    return Artifact(name, per, where, read=_read_picture, write=_write_picture)
+
+
+#: The pictures of a 2D pose: what comes after the last dot of a name tells them from all others.
+PREVIEWS_2D, PREVIEWS_2D_FILTERED = (
+    tuple(
+        _preview(f"{kind}{what} picture", "video", f"{{video}}.{kind}{what}")
+        for what in ("trajectory", "plot", "likelihood", "hist")
+    )
+    for kind in ("", "filtered-")
+)
+POSE_3D_PREVIEW = _preview("pose-3d picture", "trial", "{trial}.pose-3d")
+POSE_3D_FILTERED_PREVIEW = _preview("pose-3d-filtered picture", "trial", "{trial}.filtered-pose-3d")
+ANGLES_PREVIEW = _preview("angles picture", "trial", "{trial}.angles")

@@ -17,8 +17,10 @@ from benchmarks import (  # noqa: E402
     filters,
     formats,
     lab,
+    labelling,
     networks,
     optimisation,
+    scene,
     subsets,
     triangulation,
     video,
@@ -34,6 +36,8 @@ NAMES = (
     "video",
     "filters",
     "networks",
+    "labelling",
+    "scene",
 )
 _HELP = """Measure anipipe, and print tables: all benchmarks, or those named.
 
@@ -46,6 +50,8 @@ optimisation    the optimisation in time against aniposelib's, and how it grows 
 formats         reading and writing poses against plain pandas
 filters         the 2D filters against Anipose's; python -m benchmarks.filters FILE.h5 for yours
 networks        pose networks against the network alone; memory; python -m benchmarks.networks MODEL VIDEO
+labelling       labelled videos against bare decoding and encoding; python -m benchmarks.labelling FILE
+scene           the 3D view against matplotlib's 3D axes
 video           decoding videos against the bare decoder and OpenCV; python -m benchmarks.video FILE for yours
 
 Nothing is asserted. Times depend on the machine and on what else it does; ratios of one run less so.
@@ -77,6 +83,8 @@ def main(names: tuple[str, ...], sessions: int, jobs: int) -> None:
         "filters": filters.run,
         "video": video.run,
         "networks": networks.run,
+        "scene": scene.run,
+        "labelling": labelling.run,
     }
     print(
         f"anipipe {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"

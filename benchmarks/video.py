@@ -20,7 +20,7 @@ FRAMES, SIZE, SINGLE = 200, (1280, 1024), 20
 def run(files: Sequence[Path] = ()) -> None:
     """Time reading a video made on the spot, or these files, with one thread and with two; print frames/s."""
     with tempfile.TemporaryDirectory(prefix="anipipe-video-") as folder:
-        for path in files or [_make(Path(folder) / "made.mp4")]:
+        for path in files or [make_video(Path(folder) / "made.mp4")]:
             for threads in (1, 2):
                 _compare(path, threads)
 
@@ -56,15 +56,15 @@ def _compare(path: Path, threads: int) -> None:
     )
 
 
-def _make(path: Path) -> Path:
+def make_video(path: Path, frames: int = FRAMES, size: tuple[int, int] = SIZE) -> Path:
     """Write a textured scene that moves, with a disc and noise of a camera."""
-    rng, (width, height) = np.random.default_rng(0), SIZE
+    rng, (width, height) = np.random.default_rng(0), size
     scene = cv2.GaussianBlur(rng.normal(128, 30, (height + 80, width + 120, 3)), (0, 0), 5)
     scene = np.clip(4 * (scene - 128) + 128, 0, 245).astype(np.uint8)
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "20", "g": "60"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number in range(FRAMES):
+        for number in range(frames):
             down, right = number % 70, number % 100
             image = scene[down : down + height, right : right + width].copy()
             cv2.circle(image, (100 + 4 * number, height // 2), 60, (10, 10, 240), -1)

@@ -60,6 +60,7 @@ def write_dlc_csv(
 
 CONFIG = """\
 project = "test"
+labeling.pictures = []
 
 [triangulation]
 cam_regex = '_([A-Z])$'

@@ -90,10 +90,6 @@ def test_force_outside_or_of_nothing(lab: Lab):
     assert "outside the experiment" in lab.run("run-all", "--force", "/", check=2)
 
 
-def test_run_viz_says_that_there_is_nothing(lab: Lab):
-    assert "nothing to do" in lab.run("run-viz")
-
-
 @pytest.mark.parametrize("command", ["--help", "status"])
 def test_looking_loads_no_heavy_library(lab: Lab, command: str):
     code = (

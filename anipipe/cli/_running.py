@@ -129,9 +129,6 @@ def _chain_command(name: str, text: str, stages: Sequence[Stage]) -> click.Comma
     @click.command(name, help=text, short_help=text.partition(".")[0] + ".", context_settings=CONTEXT)
     @_options
     def command(**options: Any) -> int:
-        if not stages:
-            click.echo("nothing to do: no stage of this version draws pictures or videos")
-            return 0
         return _run(stages=stages, **options)
 
     assert isinstance(command, click.Command)

@@ -10,16 +10,23 @@ from anipipe.engine.declare import Artifact, Read, Registry, Stage
 
 _PART = re.compile(r"^(<!-- rendered: ([\w-]+) -->)\n.*?^(<!-- end -->)$", re.DOTALL | re.MULTILINE)
 _PLAIN_KEYS = frozenset(path for path in KEYS if "*" not in path)
-_TABLES = "tables"
+#: Groups of stages that one command runs, which stands for them in a picture of the whole.
+_FAMILIES = {"tables": "summarize", "pictures": "run-viz"}
+#: Commands whose stages are told of on the page of another one.
+_TOLD_WITH = {"label-2d-filter": "label-2d", "label-2d-proj": "project-2d", "label-3d-filter": "label-3d"}
 
 
 def rendered_parts(registry: Registry) -> dict[str, str]:
     """Return every rendered part of the documentation, by the name that its marker has."""
     return {
-        "graph": graph(registry, tables_as_one=True),
+        "graph": graph(registry, families_as_one=True),
         "full-graph": graph(registry),
-        "stages": stages(registry),
+        "stages": overview(registry),
         "keys": markdown().strip(),
+        **{
+            f"stages-of-{page}": "\n\n".join(_section(stage, registry) for stage in told)
+            for page, told in pages(registry).items()
+        },
     }
 
 
@@ -54,18 +61,18 @@ def replace_rendered(text: str, parts: Mapping[str, str]) -> str:
     return _PART.sub(replaced, text)
 
 
-def graph(registry: Registry, *, tables_as_one: bool = False) -> str:
+def graph(registry: Registry, *, families_as_one: bool = False) -> str:
     """Draw the stages, and the files that they are given, as a mermaid graph.
 
     Parameters
     ----------
     registry : Registry
-    tables_as_one : bool
-        Show all stages that make tables as one.
+    families_as_one : bool
+        Show all stages that make tables as one, and all that make pictures and videos.
     """
 
     def node(stage: Stage) -> str:
-        return "summarize" if tables_as_one and stage.group == _TABLES else stage.name
+        return _FAMILIES.get(stage.group, stage.name) if families_as_one else stage.name
 
     given: dict[str, str] = {}
     boxes: dict[str, str] = {}
@@ -74,31 +81,55 @@ def graph(registry: Registry, *, tables_as_one: bool = False) -> str:
         boxes[node(stage)] = f'    {node(stage)}["{node(stage)}"]'
         for artifact in _artifacts(stage):
             producer = registry.producers.get(artifact.name)
-            if producer is None:
-                source = "given-" + anchor(artifact.name)
-                given[source] = f'    {source}(["{artifact.name}"])'
-            else:
-                source = node(producer)
-            if source != node(stage):
-                arrows[f"    {source} --> {node(stage)}"] = None
+            sources = [] if producer is None else [node(producer)]
+            if not artifact.pattern:  # found rather than made, or made only where it is not found
+                sources.append("given-" + anchor(artifact.name))
+                given[sources[-1]] = f'    {sources[-1]}(["{artifact.name}"])'
+            for source in sources:
+                if source != node(stage):
+                    arrows[f"    {source} --> {node(stage)}"] = None
     return "\n".join(["```mermaid", "graph LR", *given.values(), *boxes.values(), *arrows, "```"])
 
 
-def stages(registry: Registry) -> str:
-    """Describe each stage: what it reads and writes, the keys that it sees, its names and its version."""
-    return "\n\n".join(_section(stage, registry) for stage in registry)
+def pages(registry: Registry) -> dict[str, list[Stage]]:
+    """Return the pages that tell of stages, ``docs/stages/NAME.md``, each with its stages.
+
+    Stages that share a command share a page, and so do all that make tables.
+    """
+    told: dict[str, list[Stage]] = {}
+    for stage in registry:
+        told.setdefault(page_of(stage), []).append(stage)
+    return told
+
+
+def page_of(stage: Stage) -> str:
+    """Return the name of the page that tells of a stage."""
+    if stage.group == "tables":
+        return _FAMILIES[stage.group]
+    return _TOLD_WITH.get(stage.name, stage.command or stage.name)
+
+
+def overview(registry: Registry) -> str:
+    """List the commands that run stages: what each does, for which unit, and where more is said of it."""
+    first: dict[str, Stage] = {}
+    for stage in registry:
+        first.setdefault(stage.command or stage.name, stage)
+    rows = [
+        (f"[{command}](stages/{page_of(stage)}.md)", stage.per, _about(stage))
+        for command, stage in first.items()
+    ]
+    return "\n".join(["| command | one job per | what it does |", "| --- | --- | --- |", *map(_row, rows)])
 
 
 def _section(stage: Stage, registry: Registry) -> str:
     command = stage.command or stage.name
-    about = (stage.run.__doc__ or "").strip().partition("\n")[0]
     other = f" (other names: {', '.join(f'`{name}`' for name in stage.aliases)})" if stage.aliases else ""
     reads = [_read(role, read, registry) for role, read in stage.file_reads] or ["no file"]
     rows = [
         ("one job per", stage.per),
         ("command", f"`anipipe {command}`{other}"),
         ("reads", "<br>".join(reads)),
-        ("writes", "<br>".join(f"`{shown_path(artifact)}`" for artifact in stage.outputs)),
+        ("writes", "<br>".join(map(_shown, stage.outputs))),
         ("keys", _keys(stage)),
         ("group", stage.group),
         ("version", str(stage.version)),
@@ -107,10 +138,14 @@ def _section(stage: Stage, registry: Registry) -> str:
         rows.append(("library versions that count", ", ".join(stage.libraries)))
     if stage.fan_in:
         rows.append(("inputs that are not current", "are left out, and named"))
-    return "\n".join([f"### {stage.name}", "", about, "", "| | |", "| --- | --- |", *map(_row, rows)])
+    return "\n".join([f"### {stage.name}", "", _about(stage), "", "| | |", "| --- | --- |", *map(_row, rows)])
 
 
-def _row(cells: tuple[str, str]) -> str:
+def _about(stage: Stage) -> str:
+    return (stage.run.__doc__ or "").strip().partition("\n")[0]
+
+
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
@@ -127,11 +162,16 @@ def _read(role: str, read: Read, registry: Registry) -> str:
 
 def _source(artifact: Artifact, registry: Registry) -> str:
     producer = registry.producers.get(artifact.name)
-    path = f"`{shown_path(artifact)}`" if artifact.pattern else artifact.name
+    path = _shown(artifact)
     if producer is not None:
-        return f"{path} from [{producer.name}](#{producer.name})"
+        link = f"[{producer.name}]({page_of(producer)}.md#{producer.name})"
+        return f"{path} from {link}" if artifact.pattern else f"{path}, or that from {link}"
     hint = _filled(artifact.absent, artifact.per)
     return f"{path}, made by no stage" + (f": {hint}" if hint else "")
+
+
+def _shown(artifact: Artifact) -> str:
+    return f"`{shown_path(artifact)}`" if artifact.pattern else artifact.name
 
 
 def shown_path(artifact: Artifact) -> str:
@@ -162,7 +202,7 @@ def _link(key: str) -> str:
     section = key if key in SECTIONS else key.rpartition(".")[0]
     title = f"[{section.replace('*', 'NAME')}]" if section else "Above the first section"
     shown = f"[{key}]" if key in SECTIONS else key.replace("*", "NAME")
-    return f"[`{shown}`](configuration.md#{anchor(title)})"
+    return f"[`{shown}`](../configuration.md#{anchor(title)})"
 
 
 def anchor(title: str) -> str:

@@ -18,7 +18,6 @@ from anipipe.suggest import no_joint
 #: Keys and sections whose stages this version lacks, and what that means where they are set.
 NOT_YET = {
     "triangulation.weights": "this version has no error model yet; all 2D points count alike",
-    "converted_video_speed": "this version converts no videos",
 }
 #: Values that are not the default and still ask for nothing that is lacking.
 _HARMLESS = {"triangulation.weights": ("score",)}

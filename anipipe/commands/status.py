@@ -25,6 +25,8 @@ MARKS: dict[State, str] = {
     State.FRESH: "ok",
 }
 WHOLE = "(all sessions)"
+#: Groups of stages that share a column, behind those of all other stages.
+_SHARED = ("pictures", "tables")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Table:
     Attributes
     ----------
     columns : list of str
-        Stages in order; those that make tables share the last column.
+        Stages in order; those that make pictures share a column, and those that make tables the last.
     rows : dict
         Session to the counts in each column.
     """
@@ -46,9 +48,7 @@ class Table:
 def table(opened: Opened) -> Table:
     """Count states by session and stage; sessions without jobs are left out."""
     jobs = list(_shown(opened))
-    columns = list(
-        dict.fromkeys(_column(job) for job in sorted(jobs, key=lambda job: job.stage.group == "tables"))
-    )
+    columns = list(dict.fromkeys(_column(job) for job in sorted(jobs, key=_family)))
     place = {column: index for index, column in enumerate(columns)}
     rows: dict[str, list[Counter[State]]] = {}
     for job in jobs:
@@ -98,8 +98,13 @@ def _shown(opened: Opened) -> Iterator[Job]:
             yield job
 
 
+def _family(job: Job) -> int:
+    """Return 0 for stages that have columns of their own, else the place of the column that they share."""
+    return _SHARED.index(job.stage.group) + 1 if job.stage.group in _SHARED else 0
+
+
 def _column(job: Job) -> str:
-    return "tables" if job.stage.group == "tables" else job.stage.name
+    return job.stage.group if _family(job) else job.stage.name
 
 
 def _session(job: Job) -> str:

@@ -32,6 +32,7 @@ def joints_named(config: Config) -> list[tuple[str, str]]:
         named.append(("triangulation.reference_point", triangulation.reference_point))
     for line in config.labeling.scheme:
         named += [("labeling.scheme", joint) for joint in line]
+    named += [("labeling.displayed_bodyparts", joint) for joint in config.labeling.displayed_bodyparts or ()]
     for name, angle in config.angles.items():
         mode, joints = split_angle(angle)
         key = dotted(["angles", name])

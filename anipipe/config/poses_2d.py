@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
-from anipipe.config.values import BatchSize, Crop, Filters, Odd, Scheme, Section, key
+from anipipe.config.values import (
+    DRAWN,
+    BatchSize,
+    Colormap,
+    Colour,
+    Crop,
+    Drawn,
+    Filters,
+    Joints,
+    Odd,
+    PictureSize,
+    Preset,
+    Quality,
+    Scheme,
+    Section,
+    key,
+)
 
 _PROCESSES = "not needed: videos are filtered in parallel by default; --jobs sets how many at once"
 
@@ -42,9 +58,60 @@ class FilterSettings(Section):
 
 
 class LabelingSettings(Section):
-    """``[labeling]``: how poses are drawn."""
+    """``[labeling]``: how poses are drawn, in videos and in previews."""
 
-    scheme: Scheme = key((), "Lines that are drawn, each through a list of joints")
+    pictures: Drawn = key(
+        DRAWN, "Which videos and pictures are made, where there is what they show; []: none at all"
+    )
+    scheme: Scheme = key(
+        (), "Lines that are drawn, each through a list of joints; joints take their colours in this order"
+    )
+    displayed_bodyparts: Joints | None = key(
+        None, "Joints that are drawn, by their exact names; left out: all", example=["nose", "tail_base"]
+    )
+    pcutoff: float = key(0.6, "2D points with a lower score are not drawn", ge=0)
+    dot_size: float | None = key(
+        None, "Radius of the dots; left out: it grows with the picture", unit="px", example=5, gt=0, le=500
+    )
+    line_width: float = key(
+        1.0, "Width of lines, as a multiple of what suits the picture's size", gt=0, le=50
+    )
+    colormap: Colormap = key("rainbow", "Colours of the joints: any colour map of matplotlib")
+    draw_skeleton: bool = key(True, "Draw the lines of scheme")
+    skeleton_color: Colour | None = key(
+        None, "Colour of these lines, as matplotlib names them; left out: of their joints", example="white"
+    )
+    trail_points: int = key(
+        0, "How many earlier places of each joint are drawn behind it", unit="frames", ge=0, le=1000
+    )
+    keypoints_only: bool = key(False, "Draw on black instead of the recorded picture")
+    output_frame_rate: float | None = key(
+        None,
+        "Frames per second at which labelled videos play, all frames kept; left out: as recorded",
+        unit="1/s",
+        example=10,
+        gt=0,
+        le=1000,
+    )
+    quality: Quality = key(
+        23, "Labelled videos: x264's quality, 0 (lossless) to 51; less is better and larger"
+    )
+    preset: Preset = key("veryfast", "Labelled videos: x264's preset; slower ones make smaller files")
+    size_3d: PictureSize = key(
+        (640, 480), "Width and height of the 3D view in videos", unit="px", example=[1280, 960]
+    )
+    azimuth: float = key(-60.0, "3D view: direction to look from, about the vertical", unit="degrees")
+    elevation: float = key(
+        25.0, "3D view: how far above the horizon to look from", unit="degrees", ge=-90, le=90
+    )
+    orbit: float = key(10.0, "3D view: how fast to go around; 0: the view stands still", unit="degrees/s")
+
+
+class ConvertSettings(Section):
+    """``[convert]``: from videos-uncompressed to videos-raw."""
+
+    quality: Quality = key(17, "x264's quality, 0 (lossless) to 51; less is better and larger")
+    preset: Preset = key("medium", "x264's preset; slower ones make smaller files of the same quality")
 
 
 class PredictionsSettings(Section):

@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from anipipe.config.folders import CameraSettings, PipelineSettings, SummariesSettings
-from anipipe.config.poses_2d import FilterSettings, LabelingSettings, NetworkSettings, PredictionsSettings
+from anipipe.config.poses_2d import (
+    ConvertSettings,
+    FilterSettings,
+    LabelingSettings,
+    NetworkSettings,
+    PredictionsSettings,
+)
 from anipipe.config.poses_3d import (
     CalibrationSettings,
     Filter3dSettings,
@@ -56,7 +62,9 @@ class Config(Section):
     video_extension: str = key(
         "avi", "Anipose's: not needed here", notice="not needed: videos with any usual extension are read"
     )
-    converted_video_speed: float = key(1.0, "Speed of converted videos; 0.5 plays at half speed", gt=0)
+    converted_video_speed: float = key(
+        1.0, "Speed of the videos that convert-videos makes; 0.5 plays at half speed", gt=0
+    )
     pipeline: PipelineSettings = PipelineSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     manual_verification: ManualVerificationSettings = ManualVerificationSettings()
@@ -65,6 +73,7 @@ class Config(Section):
     triangulation: TriangulationSettings = TriangulationSettings()
     cameras: dict[Name, CameraSettings] = Field(default_factory=dict)
     labeling: LabelingSettings = LabelingSettings()
+    convert: ConvertSettings = ConvertSettings()
     angles: dict[AngleName, Angle] = Field(
         default_factory=dict,
         description='Angle (degrees): three joints, or "axis" or "cross-axis" and three, or "chain" and more',

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+
+from anipipe.suggest import nearest
 
 ANGLE_MODES = ("flex", "axis", "cross-axis", "chain")
 
@@ -173,6 +176,27 @@ def _check_angle_name(name: str) -> str:
     return name
 
 
+def _guess(name: str, known: Iterable[str]) -> str:
+    near = nearest(name, known)
+    return f", did you mean {near!r}?" if near else ""
+
+
+def _check_colormap(name: str) -> str:
+    from matplotlib import colormaps
+
+    if name not in colormaps:
+        raise ValueError(f"is no colour map of matplotlib{_guess(name, colormaps)}")
+    return name
+
+
+def _check_colour(name: str) -> str:
+    from matplotlib.colors import CSS4_COLORS, is_color_like
+
+    if not is_color_like(name):
+        raise ValueError(f"is no colour that matplotlib knows{_guess(name, CSS4_COLORS)}")
+    return name
+
+
 ANGLE_KIND = Kind(
     '[a, b, c], ["flex" | "axis" | "cross-axis", a, b, c] or ["chain", a, b, c, ...] with names of joints'
 )
@@ -239,3 +263,41 @@ Crop = Annotated[
     Kind("[x, y, width, height] in whole pixels, or a table with such a box for each camera's name"),
 ]
 BatchSize = Annotated[_Positive | Literal["auto"], Kind('a whole number >= 1 or "auto"')]
+
+_Drawn = Literal[
+    "label-2d",
+    "label-2d-filter",
+    "label-compare",
+    "project-2d",
+    "label-2d-proj",
+    "label-3d",
+    "label-3d-filter",
+    "label-combined",
+    "previews",
+]
+DRAWN: tuple[str, ...] = get_args(_Drawn)
+Drawn = Annotated[
+    tuple[_Drawn, ...],
+    Strict(False),
+    AfterValidator(_check_distinct),
+    Kind(f"a list of {', '.join(map(repr, DRAWN))}".replace("'", '"')),
+]
+Joints = Annotated[
+    tuple[Name, ...],
+    Strict(False),
+    Field(min_length=1),
+    AfterValidator(_check_distinct),
+    Kind("a list of joints, [a, b, ...]"),
+]
+Colormap = Annotated[str, AfterValidator(_check_colormap), Kind("the name of a colour map of matplotlib")]
+Colour = Annotated[
+    str, AfterValidator(_check_colour), Kind('a colour of matplotlib, as "white" or "#ffcc00"')
+]
+Quality = Annotated[int, Field(ge=0, le=51), Kind("a whole number from 0 to 51")]
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+]
+_Side = Annotated[int, Field(ge=64, le=7680, multiple_of=2)]
+PictureSize = Annotated[
+    tuple[_Side, _Side], Strict(False), Kind("[width, height], two even whole numbers from 64 to 7680")
+]

@@ -119,6 +119,7 @@ class Read:
     optional: bool = False
     consulted: bool = False
     gathered: bool = False
+    found: bool = False
 
 
 class ThisUnit:
@@ -154,6 +155,15 @@ def consulted(what: Artifact | Read) -> Read:
     For recordings that a lab moves to its archive: what a stage looks up in them is known by then.
     """
     return dataclasses.replace(as_read(what), optional=True, consulted=True)
+
+
+def found(what: Artifact | Read) -> Read:
+    """Read an artifact where there is one, or one is to be made; where there is none, there is nothing to do.
+
+    For what only some units have by their nature: there is no labelled video where there is no video. What
+    was made while there was one stays, as archived.
+    """
+    return dataclasses.replace(as_read(what), found=True)
 
 
 def as_read(what: Artifact | Read) -> Read:

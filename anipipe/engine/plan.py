@@ -203,7 +203,7 @@ class Plan:
         sources: list[Source] = []
         for role, read in stage.file_reads:
             found = self._sources(role, read, unit, stage.fan_in)
-            if found is None and not read.optional:
+            if found is None and not read.optional and not (read.found and self._was_made(stage, unit)):
                 return None  # switched off for this unit, and with it what would be made of it
             sources.extend(found or ())
         reads = stage.file_reads
@@ -212,9 +212,8 @@ class Plan:
         outputs = {artifact.paths(unit)[0]: artifact for artifact in stage.outputs}
         if len(outputs) < len(stage.outputs):
             raise AnipipeError(f"{stage.name} {unit.label}: two of its outputs would be {', '.join(outputs)}")
-        # A collection outlives the folders of its parts, so the root remembers what is in it.
-        home, key = ("", unit.label) if stage.collected else (unit.home, unit.key)
-        job = Job(stage, unit, home, f"{stage.name}:{key}", options, fixed, introduced, sources, outputs)
+        home, key = _place(stage, unit)
+        job = Job(stage, unit, home, key, options, fixed, introduced, sources, outputs)
         for path in outputs:
             if path in self.by_output:
                 other = self.by_output[path]
@@ -249,6 +248,8 @@ class Plan:
             artifact = next((a for a in artifacts if self._wanted(a, other)), None)
             if artifact is not None:
                 paths = artifact.paths(other)
+                if read.found and not paths:
+                    continue
                 producer = self.by_output.get(paths[0]) if paths else None
                 found.append(
                     Source(
@@ -262,12 +263,17 @@ class Plan:
                         read.gathered or fan_in,
                     )
                 )
-        return found if found or not units else None
+        return found if found or not (units or read.found) else None
 
     def _wanted(self, artifact: Artifact, unit: Unit) -> bool:
-        """Say whether an artifact is made for a unit, or is made by no stage at all."""
-        producer = self.registry.producers.get(artifact.name)
-        return producer is None or any(path in self.by_output for path in artifact.paths(unit))
+        """Say whether an artifact is made for a unit, was found, or is made by no stage at all."""
+        if artifact.name in unit.files or artifact.name not in self.registry.producers:
+            return True
+        return any(path in self.by_output for path in artifact.paths(unit))
+
+    def _was_made(self, stage: Stage, unit: Unit) -> bool:
+        """Say whether a stage has once made something for a unit."""
+        return any(True for _ in self.records.claims(*_place(stage, unit)).made())
 
     def _situation(self, job: Job, sources: Iterable[Source]) -> Examined:
         facts = dict(job.fixed)
@@ -297,7 +303,9 @@ class Plan:
         if job.stage.fan_in and not examined.usable:
             situation.missing.append("nothing to gather: none of its inputs is up to date")
         for role, read in job.stage.file_reads:
-            if not read.each and not read.optional and not any(s.role == role for s in job.sources):
+            if (read.found or not read.each) and not (
+                read.optional or any(s.role == role for s in job.sources)
+            ):
                 situation.missing.append(_nowhere(read.artifacts[-1]))
         return examined
 
@@ -355,6 +363,13 @@ class Plan:
         if agreeing < reached:
             return Damage.NONE
         return Damage.CUT if reached else Damage.UNSURE
+
+
+def _place(stage: Stage, unit: Unit) -> tuple[str, str]:
+    """Return the folder that keeps a job's records, and its key there."""
+    # A collection outlives the folders of its parts, so the root remembers what is in it.
+    home, key = ("", unit.label) if stage.collected else (unit.home, unit.key)
+    return home, f"{stage.name}:{key}"
 
 
 def _plight(state: State) -> str:

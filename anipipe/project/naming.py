@@ -34,7 +34,7 @@ def natural(name: str) -> tuple[tuple[object, ...], str]:
 
 
 def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Return the videos of a session by name, each with the files that were found of it."""
+    """Return the videos of a session by name, each with the files that were found of it, or are to be."""
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for kind, key in (("uncompressed video", "videos_uncompressed"), ("video", "videos_raw")):
         for name in listed(root, folder, names[key]):
@@ -59,6 +59,9 @@ def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, 
             paths = tuple(join(folder, f"{names[kind]}/{name}") for name in chosen)
             found.setdefault(video, {})["prediction"] = paths
     _add_poses(root, folder, names["pose_2d"], found)
+    for video, files in found.items():
+        if "uncompressed video" in files:  # what is converted lies where a recording would
+            files.setdefault("video", (join(folder, f"{names['videos_raw']}/{video}.mp4"),))
     return found
 
 

@@ -4,11 +4,16 @@ from anipipe.engine.declare import Registry
 from anipipe.stages import (
     angles,
     calibrate,
+    convert_videos,
     detect_boards,
     filter,
     filter_3d,
+    label_2d,
+    label_3d,
     pose_2d,
     pose_3d,
+    previews,
+    project_2d,
     summarize,
     write_config,
 )
@@ -16,6 +21,7 @@ from anipipe.stages import (
 REGISTRY = Registry(
     [
         write_config.STAGE,
+        convert_videos.STAGE,
         pose_2d.STAGE,
         filter.STAGE,
         detect_boards.STAGE,
@@ -23,6 +29,10 @@ REGISTRY = Registry(
         pose_3d.STAGE,
         filter_3d.STAGE,
         angles.STAGE,
+        *label_2d.STAGES,
+        project_2d.STAGE,
+        *label_3d.STAGES,
+        *previews.STAGES,
         *summarize.STAGES,
     ],
 )

@@ -16,6 +16,8 @@ from tests.formats.videos import INTRA, record
 BOARD = make_board("charuco", (7, 5), square=20.0, marker=15.0, dictionary="DICT_4X4_50")
 SIZE = (640, 480)
 CONFIG = """\
+labeling.pictures = []
+
 [calibration]
 board_type = "charuco"
 board_size = [7, 5]

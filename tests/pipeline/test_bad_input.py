@@ -111,7 +111,7 @@ def test_calibration_settings_below_a_shared_calibration(lab: Lab):
             "axes",
         ),
         ("[angles]", 'constraints = [["nose", "nek"]]\n[angles]', "triangulation.constraints"),
-        ("[angles]", '[labeling]\nscheme = [["nose", "nek"]]\n[angles]', "labeling.scheme"),
+        ("[]", '[]\nlabeling.scheme = [["nose", "nek"]]', "labeling.scheme"),
     ],
 )
 def test_unknown_joint(lab: Lab, old: str, new: str, key: str):

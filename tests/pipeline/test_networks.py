@@ -26,7 +26,13 @@ from tests.pipeline.models import JOINTS, write_model
 from tests.pipeline.test_redo import last_report
 
 SIZE = (160, 128)
-TWO_D = 'project = "test"\nmodel_folder = "networks/mouse"\n[triangulation]\ncam_regex = "_([A-Z])$"\n'
+TWO_D = """\
+project = "test"
+model_folder = "networks/mouse"
+labeling.pictures = []
+[triangulation]
+cam_regex = "_([A-Z])$"
+"""
 
 
 @pytest.fixture
@@ -254,7 +260,7 @@ def test_bad_models_and_videos_fail_their_own_jobs(lab: Lab) -> None:
 
 
 def test_the_networks_joints_go_on_to_3d_and_tables(lab: Lab) -> None:
-    keys = CONFIG.replace('project = "test"', TWO_D.partition("[")[0]).partition("[angles]")[0]
+    keys = 'model_folder = "networks/mouse"\n' + CONFIG.partition("[angles]")[0]
     (lab.root / "config.toml").write_text(keys + "triangulate = false\n")
     lab.run("run-all", check=0)
     assert (lab.root / "summaries/pose_2d.parquet").exists()

@@ -98,7 +98,7 @@ def processed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     (root / "calibration").mkdir()
     shutil.copy(DATA / "mouse-4cam/reference/calibration_anipose.toml", root / "calibration/calibration.toml")
     (root / "config.toml").write_text(CONFIG + (FILTER if request.param == "pose-2d-filtered" else ""))
-    Lab(root, Rig((), {})).run("run-all")
+    Lab(root, Rig((), {})).run("run-data")
     assert len(list((root / "s1" / request.param).glob("*.h5"))) == 4, f"no {request.param} was made"
     return root, request.param
 

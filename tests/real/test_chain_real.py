@@ -27,7 +27,7 @@ def test_fly(tmp_path: Path):
     shutil.copy(DATA / "fly-3cam/calibration.toml", root / "calibration")
     (root / "config.toml").write_text("[triangulation]\ncam_regex = '_(Cam-[A-C])'\nscore_threshold = 0.3\n")
     lab = Lab(root, Rig((), {}))
-    lab.run("run-all")
+    lab.run("run-data")
     pose = read_pose_3d(root / "s1/pose-3d/fly4.csv")
     assert pose.points.shape == (500, 12, 3)
     assert round(float(np.nanmean(pose.error)), 3) == 1.586
@@ -48,7 +48,7 @@ def test_fly(tmp_path: Path):
     seen = np.isfinite(np.asarray(pixels)[..., 0])
     assert np.array_equal(pose.ncams, seen.sum(axis=0))
     assert np.allclose(pose.score, np.where(seen, scores, np.inf).min(axis=0))
-    assert "0 jobs done" in lab.run("run-all")
+    assert "0 jobs done" in lab.run("run-data")
 
 
 def test_mouse(tmp_path: Path):
@@ -61,7 +61,7 @@ def test_mouse(tmp_path: Path):
     (root / "config.toml").write_text(
         "[triangulation]\ncam_regex = '_(back|mid|side|top)$'\nscore_threshold = 0.1\n"
     )
-    Lab(root, Rig((), {})).run("run-all")
+    Lab(root, Rig((), {})).run("run-data")
     pose = read_pose_3d(root / "s1/pose-3d/mouse.csv")
     assert len(pose.points) == 120
 

@@ -61,12 +61,12 @@ def mice(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     (root / "config.toml").write_text(CONFIG)
     (root / "s2/config.toml").write_text("[filter]\nmedfilt = 7\n")
     lab = Lab(root, Rig((), {}))
-    lab.run("run-all", "-j2")
+    lab.run("run-data", "-j2")
     return lab
 
 
 def jobs(lab: Lab, *arguments: str) -> set[str]:
-    lab.run("run-all", "-j2", *arguments)
+    lab.run("run-data", "-j2", *arguments)
     return last_report(lab)
 
 

@@ -1,0 +1,1 @@
+"""Drawing poses: pictures in, pictures out."""

@@ -1,0 +1,181 @@
+"""What stages that draw see of the configuration, and how it is applied to a pose."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anipipe.config import Resolved
+from anipipe.errors import DataError, Notice
+from anipipe.formats.films import Film, ahead
+from anipipe.formats.poses2d import Pose2D
+from anipipe.formats.video import Video
+from anipipe.numerics.drawing.colours import Colours, edges, joint_colours, named_colour
+from anipipe.numerics.drawing.overlay import Overlay, Pen, no_picture
+from anipipe.stages.options import SettingsOptions, setting
+from anipipe.stages.pose_3d import in_three_dimensions
+from anipipe.suggest import no_joint
+
+Floats = NDArray[np.float64]
+Image = NDArray[np.uint8]
+
+_USUAL_RATE = 30.0  # frames per second, where nothing tells
+_SAME_RATE = 0.01  # recordings whose rates differ by no larger share were made at one
+
+
+@dataclass(frozen=True)
+class ColourOptions(SettingsOptions):
+    """Which joints are drawn, and in which colours."""
+
+    scheme: list[list[str]] = setting("labeling.scheme")
+    displayed: list[str] | None = setting("labeling.displayed_bodyparts")
+    colormap: str = setting("labeling.colormap")
+
+    def colours(self, joints: Sequence[str]) -> Colours:
+        """Return the colours (joints, 3) of a pose's joints, red first."""
+        return joint_colours(joints, self.scheme, self.colormap)
+
+    def shown(self, joints: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which of a pose's joints are drawn, (joints,).
+
+        Raises
+        ------
+        DataError
+            If ``labeling.displayed_bodyparts`` names a joint that the pose lacks.
+        """
+        if self.displayed is None:
+            return np.ones(len(joints), dtype=np.bool_)
+        for joint in self.displayed:
+            if joint not in joints:
+                raise DataError(f"labeling.displayed_bodyparts: {no_joint(joint, joints)}")
+        return np.isin(np.array(joints), self.displayed)
+
+
+@dataclass(frozen=True)
+class CutoffOptions(ColourOptions):
+    """Also, from which score on a 2D point counts."""
+
+    pcutoff: float = setting("labeling.pcutoff")
+
+    def drawn(self, pose: Pose2D) -> NDArray[np.bool_]:
+        """Return which points (frames, joints) of a pose are drawn: good ones, and those filled in."""
+        good = pose.scores[:, :, 0] >= self.pcutoff
+        good = good if pose.filled is None else good | pose.filled
+        return np.asarray(good & self.shown(pose.joints))
+
+
+@dataclass(frozen=True)
+class FilmOptions(ColourOptions):
+    """How a video is drawn and written."""
+
+    dot_size: float | None = setting("labeling.dot_size")
+    line_width: float = setting("labeling.line_width")
+    draw_skeleton: bool = setting("labeling.draw_skeleton")
+    skeleton_color: str | None = setting("labeling.skeleton_color")
+    trail_points: int = setting("labeling.trail_points")
+    output_rate: float | None = setting("labeling.output_frame_rate")
+    quality: int = setting("labeling.quality")
+    preset: str = setting("labeling.preset")
+
+    def pen(self, joints: Sequence[str]) -> Pen:
+        """Return how a pose of these joints is drawn."""
+        lines = edges(joints, self.scheme) if self.draw_skeleton else ()
+        ink = None if self.skeleton_color is None else named_colour(self.skeleton_color)
+        return Pen(self.colours(joints), lines, ink, self.dot_size, self.line_width, self.trail_points)
+
+    def film(
+        self, pictures: Callable[[list[str]], Iterator[Image]], size: tuple[int, int], count: int, rate: float
+    ) -> Film:
+        """Return a video; ``pictures`` is given a list for what the user should know of it."""
+        remarks: list[str] = []
+        playing = self.output_rate or rate
+        return Film(pictures(remarks), size, count, playing, self.quality, self.preset, remarks)
+
+
+@dataclass(frozen=True)
+class PictureOptions(FilmOptions):
+    """Also, whether the recording is shown below what is drawn."""
+
+    keypoints_only: bool = setting("labeling.keypoints_only")
+
+    def pictures(self, video: Video, remarks: list[str]) -> Generator[Image]:
+        """Yield what is drawn into, one picture per frame of a video; lost ones are crossed out."""
+        size, count = video.info.size, video.count()
+        if self.keypoints_only:
+            for _ in range(count):
+                yield np.zeros((size[1], size[0], 3), np.uint8)
+            return
+        lost = 0
+        for _, picture in ahead(video.frames()):
+            lost += picture is None
+            yield no_picture(size) if picture is None else picture
+        if lost:
+            remarks.append(f"{video.path.name}: {lost} of {count} frames are missing or damaged: crossed out")
+
+
+@dataclass(frozen=True)
+class OverlayOptions(PictureOptions, CutoffOptions):
+    """All that 2D poses are drawn by."""
+
+    def overlay(self, pose: Pose2D) -> Overlay:
+        """Return what is drawn of a pose."""
+        points = np.where(self.drawn(pose)[..., None], pose.points[:, :, 0], np.nan)
+        return Overlay(points, self.pen(pose.joints), pose.filled)
+
+
+def wanted(*names: str) -> Callable[[Resolved], bool]:
+    """Return whether settings ask for any of these kinds of pictures, as ``labeling.pictures`` names them."""
+
+    def enabled(settings: Resolved) -> bool:
+        return not set(names).isdisjoint(settings.config.labeling.pictures)
+
+    return enabled
+
+
+def wanted_in_3d(*names: str) -> Callable[[Resolved], bool]:
+    """Return whether settings ask for any of these kinds of pictures, and for 3D."""
+
+    def enabled(settings: Resolved) -> bool:
+        return in_three_dimensions(settings) and wanted(*names)(settings)
+
+    return enabled
+
+
+def say_lengths(pose: Pose2D, video: Video) -> None:
+    """Say so, if a pose has more or fewer frames than its video."""
+    rows, frames = len(pose.points), video.count()
+    if rows < frames:
+        say(f"{video.path.name} has {frames} frames, its pose ends after {rows}: from there none is drawn")
+    if rows > frames:
+        say(f"{video.path.name} has {frames} frames, its pose goes on for {rows}: is it of another video?")
+
+
+def common_rate(videos: Sequence[Video]) -> float:
+    """Return the frames per second of recordings that were made together; a usual one where none is known."""
+    rates = [rate for rate in map(_rate, videos) if np.isfinite(rate) and rate > 0]
+    if not rates:
+        say(
+            f"no recording tells how many frames there were per second: it plays at {_USUAL_RATE:g} "
+            "(labeling.output_frame_rate)"
+        )
+        return _USUAL_RATE
+    if max(rates) > (1 + _SAME_RATE) * min(rates):
+        told = ", ".join(f"{video.path.name} {_rate(video):g}" for video in videos)
+        say(f"the recordings differ in frames per second ({told}): it plays at {rates[0]:g}")
+    return rates[0]
+
+
+def _rate(video: Video) -> float:
+    try:
+        return video.info.rate
+    except DataError:  # told where its pictures are needed
+        return np.nan
+
+
+def say(text: str) -> None:
+    """Tell the user something about the job that runs."""
+    warnings.warn(text, Notice, stacklevel=3)
