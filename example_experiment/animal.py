@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Places = dict[str, Floats]
 
 JOINTS = (
     "nose",
@@ -28,27 +29,15 @@ JOINTS = (
     "forepaw_left",
     "forepaw_right",
 )
-#: Pairs of joints that are on one bone.
-BONES = (
-    ("nose", "neck"),
-    ("ear_left", "neck"),
-    ("ear_right", "neck"),
-    ("ear_left", "ear_right"),
-    ("tail_base", "hip_left"),
-    ("tail_base", "hip_right"),
-    ("hip_left", "hip_right"),
-    ("hip_left", "knee_left"),
-    ("knee_left", "hindpaw_left"),
-    ("hip_right", "knee_right"),
-    ("knee_right", "hindpaw_right"),
-)
 
-SPINE, HEAD, THIGH, SHANK = 75.0, 46.0, 38.0, 36.0
-HIP_HEIGHT, NECK_RISE = 52.0, 0.16
-HIPS = (6.0, 17.0)  # forward, sideways from the middle of the pelvis
-SHOULDERS = (58.0, 15.0)
+SPINE, HEAD, THIGH, SHANK = 75.0, 46.0, 36.0, 34.0
+UPPER_ARM, FOREARM = 29.0, 33.0
+HIP_HEIGHT, NECK_RISE = 55.0, 0.14
+HIPS = (6.0, 14.0)  # forward, sideways from the middle of the pelvis
+SHOULDERS = (56.0, 12.0, -9.0)  # and up, in the chest's frame
 TAIL = (-22.0, 0.0, 4.0)
-EARS = (14.0, 15.0, 13.0)  # forward, sideways, up from the neck, in the head's frame
+TAIL_PARTS, TAIL_PART = 6, 14.0
+EARS = (11.0, 16.0, 21.0)  # forward, sideways, up from the neck, in the head's frame
 STANCE = 0.64  # part of a stride that a paw is on the floor
 LIFT = 11.0
 #: When each paw is put down, in strides: a walk puts them down one after the other.
@@ -68,7 +57,7 @@ class Walk:
     speed : float
         mm/s.
     turning : float
-        How fast the heading changes, degrees/s; positive is to the left.
+        How fast the heading changes, degrees/s, not 0; positive is to the left.
     stride : float
         Duration of a stride, s.
     """
@@ -77,7 +66,7 @@ class Walk:
     heading: float
     speed: float
     turning: float
-    stride: float = 0.44
+    stride: float = 0.6
 
 
 def pose(walk: Walk, times: Floats) -> Floats:
@@ -93,6 +82,24 @@ def pose(walk: Walk, times: Floats) -> Floats:
     (frames, joints, 3) array
         Joints in the order of :data:`JOINTS`.
     """
+    places = posture(walk, times)
+    return np.stack([places[joint] for joint in JOINTS], axis=1)
+
+
+def posture(walk: Walk, times: Floats) -> Places:
+    """Return where everything is that a picture of the animal needs.
+
+    Parameters
+    ----------
+    walk : Walk
+    times : (frames,) array
+
+    Returns
+    -------
+    dict
+        Joints and further places, (frames, 3); ``body``, ``chest`` and ``skull`` are frames of reference,
+        (frames, 3, 3), with forward, left and up as columns.
+    """
     beat = 2 * np.pi * times / walk.stride
     ground, heading = _path(walk, times)
     pelvis = np.column_stack([ground, HIP_HEIGHT + 1.5 * np.sin(2 * beat)])
@@ -100,24 +107,42 @@ def pose(walk: Walk, times: Floats) -> Floats:
     bend = np.radians(walk.turning) * 0.25
     chest = _frame(heading + bend - 0.06 * np.sin(beat), NECK_RISE + 0.03 * np.cos(2 * beat))
     # The head looks into the curve, and up and down as if sniffing.
-    head = _frame(heading + 2 * bend + 0.25 * np.sin(0.31 * beat), -0.35 + 0.2 * np.sin(0.17 * beat + 1))
+    skull = _frame(heading + 2 * bend + 0.25 * np.sin(0.31 * beat), -0.35 + 0.2 * np.sin(0.17 * beat + 1))
     neck = pelvis + SPINE * chest[..., 0]
     places = {
+        "body": body,
+        "chest": chest,
+        "skull": skull,
+        "pelvis": pelvis,
         "neck": neck,
-        "nose": neck + HEAD * head[..., 0],
-        "ear_left": neck + head @ np.array(EARS),
-        "ear_right": neck + head @ (np.array(EARS) * (1, -1, 1)),
+        "nose": neck + HEAD * skull[..., 0],
+        "ear_left": neck + skull @ np.array(EARS),
+        "ear_right": neck + skull @ (np.array(EARS) * (1, -1, 1)),
         "tail_base": pelvis + body @ np.array(TAIL),
     }
     for side, sign in (("left", 1.0), ("right", -1.0)):
         hip = pelvis + body @ np.array([HIPS[0], sign * HIPS[1], 0.0])
-        paw = _paw(walk, times, (HIPS[0] + 4, sign * (HIPS[1] + 4)), PHASES[f"hind_{side}"])
+        paw = _paw(walk, times, (HIPS[0] + 4, sign * (HIPS[1] + 3)), PHASES[f"hind_{side}"])
         places[f"hip_{side}"] = hip
-        places[f"knee_{side}"] = _knee(hip, paw, body[..., 0])
+        places[f"knee_{side}"] = _knee(hip, paw, body[..., 0], THIGH, SHANK)
         places[f"hindpaw_{side}"] = paw
-        spot = (SHOULDERS[0] + 8, sign * SHOULDERS[1])
-        places[f"forepaw_{side}"] = _paw(walk, times, spot, PHASES[f"fore_{side}"])
-    return np.stack([places[joint] for joint in JOINTS], axis=1)
+        shoulder = pelvis + chest @ (np.array(SHOULDERS) * (1, sign, 1))
+        paw = _paw(walk, times, (SHOULDERS[0] + 8, sign * (SHOULDERS[1] + 1)), PHASES[f"fore_{side}"])
+        places[f"shoulder_{side}"] = shoulder
+        places[f"elbow_{side}"] = _knee(shoulder, paw, -chest[..., 0], UPPER_ARM, FOREARM)
+        places[f"forepaw_{side}"] = paw
+    return places | _tail(places["tail_base"], heading, beat)
+
+
+def _tail(root: Floats, heading: Floats, beat: Floats) -> Places:
+    """Return the tail's points, ``tail_1`` .. ``tail_6``: a curve that hangs and sways."""
+    places, point = {}, root
+    for part in range(TAIL_PARTS):
+        sway = 0.28 * np.sin(0.5 * beat - 0.5 * part) * (part + 1) / TAIL_PARTS
+        back = _frame(heading + np.pi + sway, np.full_like(beat, -0.55 + 0.19 * part))
+        point = point + TAIL_PART * back[..., 0]
+        places[f"tail_{part + 1}"] = point
+    return places
 
 
 def _path(walk: Walk, times: Floats) -> tuple[Floats, Floats]:
@@ -158,14 +183,14 @@ def _spot(walk: Walk, times: Floats, spot: tuple[float, float]) -> Floats:
     return ground + spot[0] * forward + spot[1] * left
 
 
-def _knee(hip: Floats, paw: Floats, forward: Floats) -> Floats:
-    """Return (frames, 3): where the thigh and the shank meet, in front of the line from hip to paw."""
+def _knee(hip: Floats, paw: Floats, forward: Floats, upper: float, lower: float) -> Floats:
+    """Return (frames, 3): where two bones of these lengths meet, in front of the line from hip to paw."""
     way = paw - hip
     length = np.linalg.norm(way, axis=1)
-    if not (length < THIGH + SHANK).all():
+    if not (length < upper + lower).all():
         raise ValueError("a paw is out of the leg's reach: choose a shorter stride or a lower speed")
-    along = (THIGH**2 - SHANK**2 + length**2) / (2 * length)
-    out = np.sqrt(THIGH**2 - along**2)
+    along = (upper**2 - lower**2 + length**2) / (2 * length)
+    out = np.sqrt(upper**2 - along**2)
     way = way / length[:, None]
     front = forward - way * np.sum(forward * way, axis=1)[:, None]
     front /= np.linalg.norm(front, axis=1)[:, None]

@@ -1,131 +1,140 @@
 """Compare what anipipe made of the example with the truth: ``python check.py [FOLDER]``.
 
-Beside each error stands that of exact 2D points of the same cameras, which is what the method itself adds.
-The exit status is 1 if a result is missing or an error is not what the noise of the 2D points explains.
+Beside each error stands what exact input would give: the corners of the board and the joints where they truly
+are in the pictures, to the last digit, through the same calibration and triangulation. Lengths and places are
+compared after the found cameras were laid on the true ones (a rotation and a shift, from the cameras alone).
+The exit status is 1 if a result is missing or an error is larger than it should be.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from comparing import Cameras, Trial, calibrate_exactly, compare_cameras, load
 from numpy.typing import NDArray
 
 from anipipe.errors import AnipipeError
 from anipipe.formats.calibrations import read_calibration
-from anipipe.formats.poses3d import Pose3D, read_pose_3d
-from anipipe.formats.tables import read_angles, read_parquet
-from anipipe.numerics.alignment import unstandardise
-from anipipe.numerics.angles import compute_angles
-from anipipe.numerics.cameras import Rig, apply_matrix, project
-from anipipe.numerics.triangulation import dlt, reprojection_errors
+from anipipe.formats.tables import read_parquet
 from anipipe.project import walk
 
-Floats = NDArray[np.float64]
-
-#: What noise of 0.5 px in each coordinate explains: 1 px is about 1.6 mm on the floor, an angle's arms are
-#: 15 to 75 mm long. Of what is left out or off in 2D, little may be lost or come through in 3D.
+#: What the results have to reach; "body" is the length of the animal's body, nose to tail base.
 BOUNDS = {
-    "px median": 0.6,
-    "mm median": 1.2,
-    "mm 95 %": 2.5,
-    "degrees median": 3.0,
-    "missing %": 5.0,
+    "focal length, %": 0.5,
+    "camera's place, mm": 1.0,
+    "2D median, px": 3.0,
+    "3D median, % of body": 1.5,
+    "angle median, degrees": 5.0,
 }
-#: Exact 2D points lead to exact 3D points, up to rounding.
-EXACT = 1e-6
+#: Exact input leads to exact cameras, up to rounding, in these units.
+EXACT = 1e-3
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A trial's truth and results, in the calibration's frame; the angles in the result's."""
+class Report:
+    """Prints the errors as tables, and gathers those that are too large, in words."""
 
-    name: str
-    joints: tuple[str, ...]
-    true: Floats
-    found: Floats
-    exact: Floats
-    error: Floats
-    exact_error: Floats
-    angles: dict[str, tuple[Floats, Floats]]
+    def __init__(self) -> None:
+        self.faults: list[str] = []
 
-    @property
-    def distance(self) -> Floats:
-        """How far each point is from the true one, (frames, joints), mm."""
-        return np.linalg.norm(self.found - self.true, axis=-1)
+    def head(self, first: str, *columns: str) -> None:
+        """Begin a table."""
+        print(f"\n{first:<26}" + "".join(f"{column:>13}" for column in columns))
 
-    @property
-    def exact_distance(self) -> Floats:
-        """The same for exact 2D points."""
-        return np.linalg.norm(self.exact - self.true, axis=-1)
+    def row(self, first: str, *values: float) -> None:
+        """Print a row."""
+        print(f"{first:<26}" + "".join(f"{value:>13.3f}" for value in values))
+
+    def judge(self, where: str, what: str, value: float) -> None:
+        """Hold a value against its bound."""
+        if not value <= BOUNDS[what]:
+            self.faults.append(f"{where}: {what} is {value:.3g}, expected at most {BOUNDS[what]:g}")
+
+    def cameras(self, found: Cameras, exact: Cameras) -> None:
+        """Tell about the calibration."""
+        self.head("camera", "focal %", "exact", "axis px", "exact", "place mm", "exact")
+        for index, name in enumerate(found.names):
+            pairs = zip(
+                (found.focal, found.axis, found.place), (exact.focal, exact.axis, exact.place), strict=True
+            )
+            self.row(name, *(float(one[index]) for pair in pairs for one in pair))
+            self.judge(f"camera {name}", "focal length, %", float(found.focal[index]))
+            self.judge(f"camera {name}", "camera's place, mm", float(found.place[index]))
+        self.head("between cameras", "mm", "exact")
+        for pair, off in found.apart.items():
+            self.row(pair, off, exact.apart[pair])
+            self.judge(f"cameras {pair}", "camera's place, mm", off)
+        if not max(exact.focal.max(), exact.place.max()) <= EXACT:
+            self.faults.append("exact corners do not lead to the true cameras")
+
+    def trials(self, trials: Sequence[Trial]) -> None:
+        """Tell about points in 2D and 3D, trial by trial and joint by joint."""
+        body = float(np.mean([trial.body for trial in trials]))
+        print(f"\nlength of the body: {body:.1f} mm")
+        columns = (
+            "px median",
+            "px 95 %",
+            "unsure %",
+            "filtered",
+            "mm median",
+            "mm 95 %",
+            "exact",
+            "% of body",
+        )
+        self.head("trial", *columns)
+        for trial in trials:
+            self._points(trial.name, [trial], np.arange(len(trial.joints)), trial.body)
+        self.head("joint", *columns)
+        for index, joint in enumerate(trials[0].joints):
+            self._points(joint, trials, np.array([index]), body, judged=False)
+        self._points("all", trials, np.arange(len(trials[0].joints)), body)
+
+    def _points(
+        self,
+        name: str,
+        trials: Sequence[Trial],
+        joints: NDArray[np.intp],
+        body: float,
+        *,
+        judged: bool = True,
+    ) -> None:
+        pixels, filtered, places, exact = (
+            np.concatenate([getattr(trial, kind)[..., joints].ravel() for trial in trials])
+            for kind in ("pixels", "filtered", "places", "exact")
+        )
+        middle = float(np.nanmedian(places))
+        flat = float(np.nanmedian(pixels))
+        self.row(
+            name,
+            flat,
+            float(np.nanpercentile(pixels, 95)),
+            100 * float(np.isnan(pixels).mean()),
+            float(np.nanmedian(filtered)),
+            middle,
+            float(np.nanpercentile(places, 95)),
+            float(np.median(exact)),
+            100 * middle / body,
+        )
+        if judged:
+            self.judge(name, "2D median, px", flat)
+            self.judge(name, "3D median, % of body", 100 * middle / body)
+
+    def angles(self, trials: Sequence[Trial]) -> None:
+        """Tell about angles."""
+        self.head("angle", "deg median", "deg 95 %", "exact")
+        for name in trials[0].angles:
+            off, exact = (np.concatenate([trial.angles[name][kind] for trial in trials]) for kind in (0, 1))
+            middle = float(np.nanmedian(off))
+            self.row(name, middle, float(np.nanpercentile(off, 95)), float(np.nanmedian(exact)))
+            self.judge(name, "angle median, degrees", middle)
 
 
-def load(folder: Path, session: str, name: str, rig: Rig, definitions: dict[str, list[str]]) -> Trial:
-    """Read a trial and compute what exact 2D points would have given."""
-    result = read_pose_3d(folder / session / "pose-3d" / f"{name}.csv")
-    true = _read_truth(folder / "truth" / session / f"{name}.csv", result.joints)
-    if len(true) != len(result.points):
-        raise AnipipeError(f"{session}/{name}: {len(result.points)} frames in 3D, {len(true)} in truth")
-    pixels = np.stack([project(true, camera) for camera in rig.cameras])
-    exact = dlt(pixels, rig)
-    measured = read_angles(folder / session / "angles" / f"{name}.csv")
-    return Trial(
-        name=f"{session}/{name}",
-        joints=result.joints,
-        true=true,
-        found=unstandardise(result.points, result.rotation, result.center),
-        exact=exact,
-        error=result.error,
-        exact_error=reprojection_errors(exact, pixels, rig).mean(axis=0),
-        angles=_angle_errors(measured, result, true, exact, definitions),
-    )
-
-
-def _read_truth(path: Path, joints: Iterable[str]) -> Floats:
-    """Return the true points of these joints, (frames, joints, 3)."""
-    with path.open(encoding="utf-8") as file:
-        names = file.readline().strip().split(",")
-    values = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
-    columns = [[names.index(f"{joint}_{axis}") for axis in "xyz"] for joint in joints]
-    return values[:, columns]
-
-
-def _angle_errors(
-    measured: dict[str, Floats],
-    result: Pose3D,
-    true: Floats,
-    exact: Floats,
-    definitions: dict[str, list[str]],
-) -> dict[str, tuple[Floats, Floats]]:
-    """Return how far measured angles, and those of exact 2D points, are from the true ones, degrees."""
-
-    def angles(points: Floats) -> dict[str, Floats]:
-        # Some kinds of angles count from the axes, so the truth is brought to the result's.
-        placed = apply_matrix(result.rotation, points) - result.center
-        names, values = compute_angles(placed, result.joints, definitions)
-        return dict(zip(names, values.T, strict=True))
-
-    wanted, ideal = angles(true), angles(exact)
-    lacking = [name for name in wanted if name not in measured]
-    if lacking:
-        raise AnipipeError(f"the angles {', '.join(lacking)} are missing")
-    return {
-        name: (_turn(measured[name] - values), _turn(ideal[name] - values)) for name, values in wanted.items()
-    }
-
-
-def _turn(difference: Floats) -> Floats:
-    """Return differences of directions without sign, 0 to 180 degrees."""
-    return np.abs((difference + 180) % 360 - 180)
-
-
-def check_tables(folder: Path, trials: list[Trial]) -> list[str]:
+def check_tables(folder: Path, trials: Sequence[Trial]) -> list[str]:
     """Compare the tables over all sessions with the trials: say what they lack."""
     faults = []
-    rows = sum(len(trial.true) for trial in trials)
+    rows = sum(len(trial.places) for trial in trials)
     for table, videos in (("pose_2d", 3), ("pose_3d", 1), ("angles", 1), ("errors", 1)):
         parts = sorted((folder / "summaries" / f"{table}.parquet").glob("*.parquet"))
         count = sum(len(read_parquet(part)["fnum"]) for part in parts)
@@ -134,70 +143,35 @@ def check_tables(folder: Path, trials: list[Trial]) -> list[str]:
     return faults
 
 
-def report(trials: list[Trial]) -> list[str]:
-    """Print the errors; return those out of bounds, in words."""
-    faults: list[str] = []
-
-    def judge(what: str, where: str, value: float, exact: float | None = None) -> None:
-        if not value <= BOUNDS[what]:
-            faults.append(f"{where}: {what} is {value:.3g}, expected at most {BOUNDS[what]:g}")
-        if exact is not None and not exact <= EXACT:
-            faults.append(f"{where}: {what} from exact 2D points is {exact:.3g}, expected next to nothing")
-
-    print(f"{'trial':<24}{'px median':>12}{'exact':>9}{'mm median':>12}{'exact':>9}{'missing %':>12}")
-    for trial in trials:
-        pixels, exact_pixels = np.nanmedian(trial.error), trial.exact_error.max()
-        length, exact_length = np.nanmedian(trial.distance), trial.exact_distance.max()
-        missing = 100 * np.isnan(trial.distance).mean()
-        print(
-            f"{trial.name:<24}{pixels:>12.3f}{exact_pixels:>9.0e}"
-            f"{length:>12.3f}{exact_length:>9.0e}{missing:>12.2f}"
-        )
-        judge("px median", trial.name, pixels, exact_pixels)
-        judge("mm median", trial.name, length, exact_length)
-        judge("missing %", trial.name, missing)
-
-    print(f"\n{'joint':<24}{'mm median':>12}{'mm 95 %':>12}{'exact':>9}")
-    for index, joint in enumerate(trials[0].joints):
-        distance = np.concatenate([trial.distance[:, index] for trial in trials])
-        exact = max(trial.exact_distance[:, index].max() for trial in trials)
-        middle, high = np.nanmedian(distance), np.nanpercentile(distance, 95)
-        print(f"{joint:<24}{middle:>12.3f}{high:>12.3f}{exact:>9.0e}")
-        judge("mm median", joint, middle, exact)
-        judge("mm 95 %", joint, high)
-
-    print(f"\n{'angle':<24}{'deg median':>12}{'deg 95 %':>12}{'exact':>9}")
-    for name in trials[0].angles:
-        off = np.concatenate([trial.angles[name][0] for trial in trials])
-        exact = max(float(np.nanmax(trial.angles[name][1])) for trial in trials)
-        middle, high = np.nanmedian(off), np.nanpercentile(off, 95)
-        print(f"{name:<24}{middle:>12.3f}{high:>12.3f}{exact:>9.0e}")
-        judge("degrees median", name, middle, exact)
-    return faults
-
-
 def main(folder: Path) -> int:
     """Check an experiment; return the exit status."""
+    report = Report()
     try:
-        rig = read_calibration(folder / "calibration" / "calibration.toml")
-        config = walk(folder.resolve()).settings.config
-        definitions = {name: list(value) for name, value in config.angles.items()}
-        found = sorted((folder / "truth").rglob("*.csv"))
+        true = read_calibration(folder / "truth" / "cameras.toml")
+        found = read_calibration(folder / "calibration" / "calibration.toml")
+        experiment = walk(folder.resolve())
+        settings = {session.label: session.settings for session in experiment.of("session")}
         trials = [
-            load(folder, path.parent.relative_to(folder / "truth").as_posix(), path.stem, rig, definitions)
-            for path in found
+            load(folder, session, path.stem, settings[session], found, true)
+            for session in settings
+            for path in sorted((folder / "truth" / session).glob("*.csv"))
         ]
         if not trials:
             raise AnipipeError(f"{folder}: there is no truth to compare with; make.py writes it")
-        faults = report(trials) + check_tables(folder, trials)
+        exact = calibrate_exactly(folder, experiment.settings.config, true)
+        print("how far results are from the truth; exact: with the true corners and joints in the pictures")
+        report.cameras(compare_cameras(found, true), compare_cameras(exact, true))
+        report.trials(trials)
+        report.angles(trials)
+        report.faults += check_tables(folder, trials)
     except FileNotFoundError as error:
         print(f"{error.filename} is missing: run `anipipe run-all {folder}` first", file=sys.stderr)
         return 1
     except AnipipeError as error:
         print(error, file=sys.stderr)
         return 1
-    print("\n" + "\n".join(faults or ["all as expected"]))
-    return int(bool(faults))
+    print("\n" + "\n".join(report.faults or ["all as expected"]))
+    return int(bool(report.faults))
 
 
 if __name__ == "__main__":

@@ -1,171 +1,185 @@
 """Make the example's recordings: ``python make.py [FOLDER]``.
 
-Writes the calibration of three cameras, what a network would have predicted in their videos, and the truth,
-the same bytes each time. Without FOLDER, into the folder that this file is in. The configurations are not
-written but read: where a camera was cropped stands in its session's ``config.toml``.
+Renders the videos of the animal and of the board and the labelled frames, and writes the truth; without
+FOLDER, into the folder that this file is in. Always the same: all chance comes from fixed seeds. The
+configurations are not written but read: where a camera was cropped stands in its session's ``config.toml``.
+What anipipe made, the network too, is left alone.
+
+The network was trained with more frames of the same kind than the example holds::
+
+    python make.py --training FOLDER      # render them, and write the settings of three trainings
+    anipipe train FOLDER
+    anipipe train FOLDER --shuffle 2 --init-weights SNAPSHOT    # the best one of the first
+    anipipe train FOLDER --shuffle 3 --init-weights SNAPSHOT    # the last one of the second
+    python make.py --take FOLDER          # put the network into the example
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
 import tomllib
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
-from animal import JOINTS, Floats, Walk, pose
+from animal import JOINTS, Floats, Walk, pose, posture
+from light import Picture
+from practice import SHIPPED, TRAINING, TRAININGS, divide, take, write_labelled, write_practice
+from rig import SEED, SIZE, board_poses, inside, make_rig, photograph_board, view
 from scipy.spatial.transform import Rotation
 
 from anipipe.formats.calibrations import write_calibration
-from anipipe.numerics.cameras import Camera, Rig, project
+from anipipe.numerics.cameras import project
 
 HERE = Path(__file__).resolve().parent
-SEED = 20250101
-FPS = 50
-SCORER = "DLC_Resnet50_exampleJan1shuffle1_snapshot_100"
-SIZE = (640, 480)
-
-NOISE = 0.5  # px, in x and in y
-OUTLIERS, FAR = 0.02, (15.0, 60.0)  # how many points are off, and how far (px)
-GAPS, GAP_FRAMES = 3, (5, 20)  # stretches without a joint, per video
-OCCLUSIONS = 4  # stretches in which a joint is hidden and guessed badly, per video
+FPS, FRAMES = 25, 75
+CROPPED = (400, 300)  # px, of a camera that recorded a part of its sensor
+WALK_CRF, BOARD_CRF = 22, 25  # how much videos are compressed
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One recording: where it lies, its length, and what the animal does."""
+    """One recording: where it lies, and what the animal does."""
 
     session: str
     name: str
-    frames: int
     walk: Walk
 
 
 TRIALS = (
-    Trial("arena/session-1", "walk1", 180, Walk((-150, -60), 0, 78, 14)),
-    Trial("arena/session-1", "walk2", 160, Walk((120, -130), 95, 72, 22)),
-    Trial("arena/session-2", "walk1", 180, Walk((150, -10), 190, 70, -16)),
-    Trial("arena/session-2", "walk2", 160, Walk((-90, 110), -70, 66, 30)),
+    Trial("arena/session-1", "walk1", Walk((-110, -35), 12, 50, 14)),
+    Trial("arena/session-1", "walk2", Walk((70, -80), 100, 46, 22)),
+    Trial("arena/session-2", "walk1", Walk((95, 15), 195, 48, -16)),
+    Trial("arena/session-2", "walk2", Walk((-60, 75), -75, 45, 28)),
 )
 
 
-def rig() -> Rig:
-    """Return three cameras around the floor that look at it from above."""
-    places = {"A": (-720, -480, 520), "B": (760, -420, 560), "C": (60, 820, 640)}
-    lenses = {"A": (610.0, -0.21), "B": (618.0, -0.19), "C": (640.0, -0.24)}
-    centres = {"A": (322.4, 241.7), "B": (316.1, 236.9), "C": (319.2, 243.3)}
-    cameras = []
-    for name, place in places.items():
-        rotation, translation = _look_at(np.array(place, dtype=float), np.array([0.0, 0.0, 35.0]))
-        (focal, k1), (cx, cy) = lenses[name], centres[name]
-        matrix = np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1]])
-        cameras.append(Camera(name, SIZE, matrix, np.array([k1, 0, 0, 0, 0]), rotation, translation))
-    return Rig(tuple(cameras), {"adjusted": False, "error": 0.0})
+def truth(walk: Walk) -> Floats:
+    """Return the true points of a walk, (frames, joints, 3) in mm, as precise as their file."""
+    return pose(walk, np.arange(FRAMES) / FPS).round(2)
 
 
-def _look_at(place: Floats, target: Floats) -> tuple[Floats, Floats]:
-    """Return world_to_camera, rounded: the last bits of a machine's arithmetic are not to matter."""
-    z = (target - place) / np.linalg.norm(target - place)
-    x = np.cross(z, [0.0, 0.0, 1.0])
-    x /= np.linalg.norm(x)
-    vector = Rotation.from_matrix(np.stack([x, np.cross(z, x), z])).as_rotvec().round(6)
-    return vector, (-Rotation.from_rotvec(vector).as_matrix() @ place).round(4)
-
-
-def truth(trial: Trial) -> Floats:
-    """Return the true points of a trial, (frames, joints, 3) in mm, as precise as their file."""
-    return pose(trial.walk, np.arange(trial.frames) / FPS).round(2)
-
-
-def predict(pixels: Floats, rng: np.random.Generator) -> Floats:
-    """Return what a network might make of exact pixels.
-
-    Parameters
-    ----------
-    pixels : (frames, joints, 2) array
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    (frames, joints, 3) array
-        x, y, likelihood; NaN in the gaps.
-    """
-    frames, joints = pixels.shape[:2]
-    points = pixels + rng.normal(0, NOISE, pixels.shape)
-    scores = 1 - 0.1 * rng.beta(1, 4, (frames, joints))
-    off = rng.random((frames, joints)) < OUTLIERS
-    for start, length, joint in _stretches(OCCLUSIONS, frames, joints, rng):
-        off[start : start + length, joint] = True
-    angle, distance = rng.uniform(0, 2 * np.pi, off.shape), rng.uniform(*FAR, off.shape)
-    away = distance[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    points = np.where(off[..., None], points + away, points)
-    scores = np.where(off, rng.uniform(0.01, 0.45, off.shape), scores)
-    found = np.concatenate([points.round(1), scores.round(2)[..., None]], axis=-1)
-    for start, length, joint in _stretches(GAPS, frames, joints, rng):
-        found[start : start + length, joint] = np.nan
-    return found
-
-
-def _stretches(count: int, frames: int, joints: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
-    """Choose stretches of frames: first frame, length, joint."""
-    lengths = rng.integers(*GAP_FRAMES, count, endpoint=True)
-    return [(int(rng.integers(frames - n)), int(n), int(rng.integers(joints))) for n in lengths]
-
-
-def offsets(session: str) -> dict[str, Floats]:
-    """Return where the recorded part of each cropped camera begins, from the session's configuration."""
+def recorded(session: str, name: str) -> tuple[Floats, tuple[int, int]]:
+    """Return where the part of the picture begins that a camera recorded, and its width and height, px."""
     path = HERE / session / "config.toml"
     cameras = tomllib.loads(path.read_text(encoding="utf-8")).get("cameras", {}) if path.is_file() else {}
-    return {name: np.array(camera.get("offset", (0, 0)), dtype=float) for name, camera in cameras.items()}
+    corner = cameras.get(name, {}).get("offset")
+    return (np.zeros(2), SIZE) if corner is None else (np.array(corner), CROPPED)
 
 
-def write_truth(points: Floats, path: Path) -> None:
-    """Write true points, a column per joint and coordinate."""
-    header = ["fnum", *(f"{joint}_{axis}" for joint in JOINTS for axis in "xyz")]
-    lines = [f"{number}," + _cells(row) for number, row in enumerate(points.reshape(len(points), -1))]
-    _write(path, [",".join(header), *lines])
+def frame(trial: Trial, name: str, index: int) -> Picture:
+    """Return one frame of a trial as the camera of that name recorded it."""
+    # A generator for each frame: any one can be made without the others.
+    random = np.random.default_rng([SEED, TRIALS.index(trial), ord(name), index])
+    picture = view(name).photograph(posture(trial.walk, np.array([index / FPS])), 0, random)
+    (left, top), (width, height) = recorded(trial.session, name)
+    return picture[int(top) : int(top) + height, int(left) : int(left) + width]
 
 
-def write_prediction(found: Floats, path: Path) -> None:
-    """Write a prediction as DeepLabCut does."""
-    header = [
-        ["scorer", *[SCORER] * (3 * len(JOINTS))],
-        ["bodyparts", *(joint for joint in JOINTS for _ in range(3))],
-        ["coords", *("x", "y", "likelihood") * len(JOINTS)],
-    ]
-    lines = [f"{number}," + _cells(row) for number, row in enumerate(found.reshape(len(found), -1))]
-    _write(path, [*(",".join(row) for row in header), *lines])
+def board_frame(name: str, index: int) -> Picture:
+    """Return one frame of the recording of the board."""
+    random = np.random.default_rng([SEED, 1000, ord(name), index])
+    return photograph_board(view(name), board_poses(make_rig())[index], random)
 
 
-def _cells(row: Floats) -> str:
-    return ",".join("" if np.isnan(value) else repr(float(value + 0.0)) for value in row)
+def write_walk(folder: Path, trial: Trial, name: str) -> None:
+    """Write the video of a trial."""
+    corner, size = recorded(trial.session, name)
+    if not inside(project(truth(trial.walk), view(name).camera) - corner, size):
+        raise ValueError(f"{trial.session} {trial.name}: the animal leaves the picture of {name}")
+    path = folder / trial.session / "videos-raw" / f"{trial.name}-cam{name}.mp4"
+    write_video(path, [frame(trial, name, index) for index in range(FRAMES)], WALK_CRF)
 
 
-def _write(path: Path, lines: list[str]) -> None:
+def write_board(folder: Path, name: str) -> None:
+    """Write the video of the board."""
+    pictures = [board_frame(name, index) for index in range(len(board_poses(make_rig())))]
+    write_video(folder / "calibration" / f"board-cam{name}.mp4", pictures, BOARD_CRF)
+
+
+def write_video(path: Path, pictures: list[Picture], crf: int) -> None:
+    """Write pictures as H.264."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as file:
+        options = {"crf": str(crf), "preset": "slow", "threads": "1"}
+        stream = file.add_stream("libx264", rate=FPS, options=options)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, stream.gop_size = "yuv420p", FPS
+        for picture in pictures:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        file.mux(stream.encode())
+
+
+def write_truth(folder: Path) -> None:
+    """Write true points, a column per joint and coordinate, the cameras, and where the board was."""
+    header = ",".join(["fnum", *(f"{joint}_{axis}" for joint in JOINTS for axis in "xyz")])
+    for trial in TRIALS:
+        path = folder / "truth" / trial.session / f"{trial.name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = enumerate(truth(trial.walk).reshape(FRAMES, -1) + 0.0)
+        lines = [",".join([str(number), *(f"{value:.2f}" for value in row)]) for number, row in rows]
+        path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8", newline="\n")
+    write_calibration(make_rig(), folder / "truth" / "cameras.toml")
+    poses = [
+        [*Rotation.from_matrix(rotation).as_rotvec(), *place] for rotation, place in board_poses(make_rig())
+    ]
+    lines = [
+        ",".join([str(number), *(f"{value + 0.0:.6f}" for value in row)]) for number, row in enumerate(poses)
+    ]
+    text = "\n".join(["fnum,turn_x,turn_y,turn_z,x,y,z", *lines]) + "\n"
+    (folder / "truth" / "board.csv").write_text(text, encoding="utf-8", newline="\n")
+
+
+def _workers() -> ProcessPoolExecutor:
+    # One thread each: pictures are made side by side.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
 
 
 def make(folder: Path) -> None:
     """Write everything below a folder."""
-    cameras = rig()
-    (folder / "calibration").mkdir(parents=True, exist_ok=True)
-    write_calibration(cameras, folder / "calibration" / "calibration.toml")
-    for number, trial in enumerate(TRIALS):
-        points = truth(trial)
-        write_truth(points, folder / "truth" / trial.session / f"{trial.name}.csv")
-        corners = offsets(trial.session)
-        for index, camera in enumerate(cameras.cameras):
-            # A generator for each video: one more trial or camera leaves the others as they are.
-            rng = np.random.default_rng([SEED, number, index])
-            pixels = project(points, camera) - corners.get(camera.name, 0.0)
-            if not ((pixels >= 0) & (pixels < SIZE)).all():
-                raise ValueError(
-                    f"{trial.session} {trial.name}: the animal leaves the picture of {camera.name}"
-                )
-            name = f"{trial.name}-cam{camera.name}{SCORER}.csv"
-            write_prediction(predict(pixels, rng), folder / trial.session / "predictions" / name)
+    names = make_rig().names
+    write_truth(folder)
+    with _workers() as pool:
+        jobs = [pool.submit(write_board, folder, name) for name in names]
+        labels = {name: pool.submit(write_practice, folder / "network", name, 0, SHIPPED) for name in names}
+        jobs += [pool.submit(write_walk, folder, trial, name) for name in names for trial in TRIALS]
+        for job in jobs:
+            job.result()
+        write_labelled(folder / "network", {name: job.result() for name, job in labels.items()})
+    divide(folder / "network", TRAININGS[-1:])
+
+
+def make_training(folder: Path) -> None:
+    """Write the project to train with."""
+    size = 40
+    with _workers() as pool:
+        jobs = {
+            name: [
+                pool.submit(write_practice, folder, name, first, first + size)
+                for first in range(0, TRAINING, size)
+            ]
+            for name in make_rig().names
+        }
+        labels = {name: np.concatenate([job.result() for job in parts]) for name, parts in jobs.items()}
+    write_labelled(folder, labels)
+    divide(folder, TRAININGS)
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, nargs="?", default=HERE)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--training", dest="do", action="store_const", const=make_training, default=make)
+    what.add_argument(
+        "--take", dest="do", action="store_const", const=lambda trained: take(trained, HERE / "network")
+    )
+    arguments = parser.parse_args()
+    arguments.do(arguments.folder)

@@ -36,12 +36,12 @@ RAW, LABELED = "s1/videos-raw/t_A.mp4", "s1/videos-labeled/t_A.mp4"
 
 
 def grey(number: int, size: tuple[int, int]) -> np.ndarray:
-    return np.full((size[1], size[0], 3), 100 + number % 100, np.uint8)
+    return np.full((size[1], size[0], 3), 80 + 4 * (number % 20), np.uint8)
 
 
 def walk(frames: int = FRAMES, size: tuple[int, int] = SIZE) -> np.ndarray:
     """Places of joints that drift to the right, well apart, (frames, joints, 2)."""
-    start = np.array([[0.2, 0.25], [0.5, 0.55], [0.75, 0.8]]) * size
+    start = np.array([[0.2, 0.25], [0.5, 0.55], [0.75, 0.35]]) * size
     return start + np.array([0.6, 0.2]) * np.arange(frames)[:, None, None]
 
 
@@ -106,7 +106,7 @@ def test_each_frame_comes_out_once_with_its_joints_in_their_places(lab: Lab) -> 
     assert_drawn(pictures, walk())
     ground = pictures[:, 5:20, -30:-5].mean(axis=(1, 2, 3))
     source = shown(lab.root / RAW)[:, 5:20, -30:-5].mean(axis=(1, 2, 3))
-    assert np.ptp(source) > 8 and np.abs(ground - source).max() < 1.1  # each pose on its own frame
+    assert np.diff(source).min() > 2.5 and np.abs(ground - source).max() < 2.2  # each pose on its own frame
     lab.run("label-2d", "--upstream")
     assert last_report(lab) == set()
 
@@ -205,7 +205,7 @@ def test_damaged_frames_are_crossed_out_and_nothing_shifts(lab: Lab) -> None:
     assert np.nonzero(crossed)[0].tolist() == missing
     ground = pictures[:, 5:20, -30:-5].mean(axis=(1, 2, 3))
     source = {row: picture for row, picture in Video(lab.root / RAW).frames() if picture is not None}
-    assert max(abs(ground[row] - picture[5:20, -30:-5].mean()) for row, picture in source.items()) < 2
+    assert max(abs(ground[row] - picture[5:20, -30:-5].mean()) for row, picture in source.items()) < 2.5
 
 
 def test_a_video_that_breaks_off_is_crossed_out_from_there(lab: Lab) -> None:
@@ -287,7 +287,7 @@ def test_wrong_settings_are_told_before_anything_is_done(lab: Lab, keys: str, wo
 
 
 def test_an_unknown_joint_is_told_with_its_likely_name(lab: Lab) -> None:
-    configure(lab, "displayed_bodyparts = ['nose', 'nek']\n")
+    configure(lab, "displayed_bodyparts = ['nek']\n")
     told = lab.run("label-2d", "--upstream", check=1)
     assert "labeling.displayed_bodyparts" in told and "'nek'" in told and "did you mean 'neck'" in told
     assert not (lab.root / LABELED).exists() and not list(lab.root.rglob(".anipipe-*"))
@@ -408,8 +408,8 @@ def test_sessions_without_calibration_have_their_2d_videos(lab: Lab) -> None:
 
 @pytest.mark.parametrize("victim", ["run", "worker"])
 def test_a_killed_run_leaves_no_partial_video(lab: Lab, victim: str) -> None:
-    recording(lab.root / RAW, 900)
-    predict(lab.root, "s1/t_A", walk(900) % SIZE)
+    recording(lab.root / RAW, 500)
+    predict(lab.root, "s1/t_A", walk(500) % SIZE)
     lab.run("pose-2d")
     command = [sys.executable, "-m", "anipipe.cli", "label-2d", "-j2", str(lab.root)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -423,9 +423,9 @@ def test_a_killed_run_leaves_no_partial_video(lab: Lab, victim: str) -> None:
             os.kill(worker, signal.SIGKILL)
     process.wait(120)
     if (lab.root / LABELED).exists():
-        assert Video(lab.root / LABELED).count() == 900
+        assert Video(lab.root / LABELED).count() == 500
     lab.run("label-2d", "--upstream")
-    assert not list(lab.root.rglob(".anipipe-*")) and Video(lab.root / LABELED).count() == 900
+    assert not list(lab.root.rglob(".anipipe-*")) and Video(lab.root / LABELED).count() == 500
     assert "0 jobs done" in lab.run("label-2d", "--upstream")
 
 

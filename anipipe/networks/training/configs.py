@@ -63,6 +63,7 @@ NETS = {
     "resnet_34": _resnet("resnet34", 512, "resnet_50"),
     "resnet_50": _resnet("resnet50_gn", 2048, "resnet_50"),
     "resnet_101": _resnet("resnet101", 2048, "resnet_101"),
+    "cspnext_nano": _cspnext(0.167, 0.25, "cspnext_s"),
     "cspnext_tiny": _cspnext(0.167, 0.375, "cspnext_s"),
     "cspnext_s": _cspnext(0.33, 0.5, "cspnext_s"),
     "cspnext_m": _cspnext(0.67, 0.75, "cspnext_m"),
