@@ -16,7 +16,7 @@ from anipipe.formats.board_detections import (
     write_board_detections,
 )
 from anipipe.formats.calibrations import read_calibration, write_calibration
-from anipipe.formats.films import read_film, write_film
+from anipipe.formats.films import check_film, write_film
 from anipipe.formats.importing import import_pose
 from anipipe.formats.poses2d import Pose2D, read_pose_2d, write_pose_2d
 from anipipe.formats.poses3d import Pose3D, read_pose_3d, write_pose_3d
@@ -77,10 +77,6 @@ def _read_recording(paths: Sequence[Path], names: Names) -> BoardRecording:
 
 def _read_video(paths: Sequence[Path], names: Names) -> Video:
     return Video(paths[0])
-
-
-def _read_film(paths: Sequence[Path], names: Names) -> Video:
-    return read_film(paths[0])
 
 
 def _read_board_detections(paths: Sequence[Path], names: Names) -> BoardDetections:
@@ -164,7 +160,7 @@ def _write_text(text: str, path: Path) -> None:
 RESOLVED_CONFIG = Artifact("config", "session", "{session}config/config.toml", write=_write_text, text=True)
 UNCOMPRESSED_VIDEO = Artifact("uncompressed video", "video", read=_read_video, sampled=True)
 #: Where it lies, the walker knows: as what a camera wrote, or where it is to be converted to.
-VIDEO = Artifact("video", "video", read=_read_video, write=write_film, sampled=True)
+VIDEO = Artifact("video", "video", read=_read_video, check=check_film, write=write_film, sampled=True)
 BOARD_RECORDING = Artifact("board recording", "board", read=_read_recording, sampled=True)
 BOARD_DETECTIONS = Artifact(
     "board detections",
@@ -263,7 +259,7 @@ ANGLES = Artifact(
 def _film(name: str, per: str, folder: str) -> Artifact:
     """Return a video that is made: one file per video, or per trial, in a folder of its own."""
     pattern = f"{{session}}{{{folder}}}/{{{per}}}.mp4"
-    return Artifact(name, per, pattern, read=_read_film, write=write_film, sampled=True)
+    return Artifact(name, per, pattern, read=_read_video, check=check_film, write=write_film, sampled=True)
 
 
 VIDEO_LABELED = _film("labelled video", "video", "videos_labeled_2d")

@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from anipipe.config import Config, Resolved
+from anipipe.engine.executors import limit_threads
 from anipipe.formats.films import write_film
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.video import Video
@@ -95,6 +96,7 @@ def _memory(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    limit_threads()  # as the command line does
     if sys.argv[1] == "label":
         film = Video(Path(sys.argv[2]))
         drawn = label_2d(_pose(film), film, options=_options())

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from anipipe.artifacts import POSE_2D
 from anipipe.config import Resolved, default, joints_named, lookup, nearest
 from anipipe.engine.declare import Registry
 from anipipe.engine.digest import Disk
+from anipipe.engine.freshness import State
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER, Records
@@ -21,6 +23,10 @@ NOT_YET = {
 }
 #: Values that are not the default and still ask for nothing that is lacking.
 _HARMLESS = {"triangulation.weights": ("score",)}
+
+
+#: Kinds of units whose jobs name joints.
+_POSED = ("video", "trial")
 
 
 @dataclass
@@ -112,7 +118,7 @@ class Opened:
         known: dict[str, dict[str, None]] = {}
         unknown = set()
         for job in self.plan.jobs:
-            if job.unit.kind != "video":
+            if POSE_2D not in job.outputs.values():
                 continue
             joints = self.experiment.joints.get(job.unit)
             if self.plan.state(job).current:
@@ -141,14 +147,15 @@ class Opened:
         for session, key, text in self._unknown_joints():
             objections.setdefault(session, []).append((key, text))
         for job in self.plan.jobs:
-            if job.unit.kind == "trial":
+            if job.unit.kind in _POSED:
                 for key, text in objections.get(job.unit.group, ()):
                     if job.has_option(key):
                         self.plan.objections.setdefault(job, []).append(text)
         return bool(self.plan.objections)
 
     def _unknown_joints_of_no_job(self) -> list[str]:
-        read = [job for job in self.plan.jobs if job.unit.kind == "trial"]
+        told = (State.BLOCKED, State.FAILED)  # what was drawn without it, while it was not known yet, was not
+        read = [j for j in self.plan.jobs if j.unit.kind in _POSED and self.plan.state(j) in told]
         texts: dict[str, list[str]] = {}
         for session, key, text in self._unknown_joints():
             if not any(job.unit.group == session and job.has_option(key) for job in read):

@@ -66,7 +66,7 @@ class LabelingSettings(Section):
     scheme: Scheme = key(
         (), "Lines that are drawn, each through a list of joints; joints take their colours in this order"
     )
-    displayed_bodyparts: Joints | None = key(
+    displayed_bodyparts: Joints = key(
         None, "Joints that are drawn, by their exact names; left out: all", example=["nose", "tail_base"]
     )
     pcutoff: float = key(0.6, "2D points with a lower score are not drawn", ge=0)

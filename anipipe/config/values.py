@@ -190,10 +190,10 @@ def _check_colormap(name: str) -> str:
 
 
 def _check_colour(name: str) -> str:
-    from matplotlib.colors import CSS4_COLORS, is_color_like
+    from matplotlib.colors import CSS4_COLORS, is_color_like, to_rgba
 
-    if not is_color_like(name):
-        raise ValueError(f"is no colour that matplotlib knows{_guess(name, CSS4_COLORS)}")
+    if not is_color_like(name) or to_rgba(name)[3] < 1:
+        raise ValueError(f"is no (opaque) colour that matplotlib knows{_guess(name, CSS4_COLORS)}")
     return name
 
 
@@ -283,11 +283,9 @@ Drawn = Annotated[
     Kind(f"a list of {', '.join(map(repr, DRAWN))}".replace("'", '"')),
 ]
 Joints = Annotated[
-    tuple[Name, ...],
-    Strict(False),
-    Field(min_length=1),
-    AfterValidator(_check_distinct),
-    Kind("a list of joints, [a, b, ...]"),
+    Annotated[tuple[Name, ...], Strict(False), Field(min_length=1), AfterValidator(_check_distinct)] | None,
+    BeforeValidator(lambda value: None if value == "all" else value),
+    Kind('a list of joints, [a, b, ...], or "all"'),
 ]
 Colormap = Annotated[str, AfterValidator(_check_colormap), Kind("the name of a colour map of matplotlib")]
 Colour = Annotated[

@@ -71,6 +71,8 @@ class Artifact:
         :attr:`Unit.files` knows.
     read : callable
         ``read(paths, names)``; ``paths`` has one path, or all that :attr:`Unit.files` lists.
+    check : callable
+        ``check(path)`` raises an error where a file that was made is not whole; left out where reading does.
     write : callable
         ``write(value, path)``; the path is a temporary one with the right suffix.
     describe : callable
@@ -95,6 +97,7 @@ class Artifact:
     pattern: str = ""
     read: Callable[[Sequence[Path], Names], Any] | None = None
     write: Callable[[Any, Path], None] | None = None
+    check: Callable[[Path], None] | None = None
     describe: Callable[[Any], dict[str, Json]] | None = None
     absent: str = ""
     sampled: bool = False

@@ -209,6 +209,8 @@ class Plan:
         reads = stage.file_reads
         if not sources and (stage.fan_in or (reads and all(read.optional for _, read in reads))):
             return None  # there is nothing to make it from
+        if not self._is_ours_to_make(stage, unit):
+            return None
         outputs = {artifact.paths(unit)[0]: artifact for artifact in stage.outputs}
         if len(outputs) < len(stage.outputs):
             raise AnipipeError(f"{stage.name} {unit.label}: two of its outputs would be {', '.join(outputs)}")
@@ -234,10 +236,10 @@ class Plan:
             options = stage.options.of(unit.settings)
             self._facts[key] = options, _fixed(stage, options), stage.options.introduced()
         options, fixed, introduced = self._facts[key]
-        if stage.narrow is None:
+        own = options if stage.narrow is None else stage.narrow(options, unit)
+        if own is options:
             return options, fixed, introduced
-        options = stage.narrow(options, unit)
-        return options, _fixed(stage, options), options.introduced()
+        return own, _fixed(stage, own), own.introduced()
 
     def _sources(self, role: str, read: Read, unit: Unit, fan_in: bool) -> list[Source] | None:
         """Return what a read comes to for a unit; ``None`` if it is switched off for all it could be of."""
@@ -270,6 +272,13 @@ class Plan:
         if artifact.name in unit.files or artifact.name not in self.registry.producers:
             return True
         return any(path in self.by_output for path in artifact.paths(unit))
+
+    def _is_ours_to_make(self, stage: Stage, unit: Unit) -> bool:
+        """Say whether outputs without a place of their own have one, and nobody's file lies in it."""
+        places = [artifact.paths(unit) for artifact in stage.outputs if not artifact.pattern]
+        if not all(places):
+            return False
+        return self._was_made(stage, unit) or not any(self.disk.exists(path) for path, *_ in places)
 
     def _was_made(self, stage: Stage, unit: Unit) -> bool:
         """Say whether a stage has once made something for a unit."""
@@ -338,10 +347,13 @@ class Plan:
         artifact = job.outputs[path]
         if artifact.text:
             return self._damage_of_text(job, path)
-        if artifact.read is None:
+        if artifact.check is None and artifact.read is None:
             return Damage.NONE
         try:
-            artifact.read((self.disk.path(path),), job.unit.names)
+            if artifact.check is not None:
+                artifact.check(self.disk.path(path))
+            elif artifact.read is not None:
+                artifact.read((self.disk.path(path),), job.unit.names)
         except DataError:
             return Damage.TORN
         except Exception:  # not to be read for another reason, such as permissions

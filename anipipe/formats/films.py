@@ -2,7 +2,7 @@
 
 One frame per picture, at an even pace; yuv420p; a key frame each second, so that players jump quickly; the
 index at the head of the file (faststart), so that browsers begin at once. Sizes that are odd are rounded up,
-the last row or column of pixels repeated. x264's options: https://trac.ffmpeg.org/wiki/Encode/H.264.
+the last row or column of pixels repeated, unless they are to be exact. x264's options: https://trac.ffmpeg.org/wiki/Encode/H.264.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from anipipe.engine.progress import tell
 from anipipe.errors import DataError, Notice
 from anipipe.formats._video_decoding import thread_count
-from anipipe.formats.video import Video
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 Image = NDArray[np.uint8]
@@ -50,7 +50,8 @@ class Film:
     Attributes
     ----------
     pictures
-        (height, width, 3), blue first; all of one size. Taken once, one after another.
+        (height, width, 3), blue first; all of one size. Taken once, one after another. None leaves a frame
+        out: its instant passes without a picture, which readers of this package take for a missing frame.
     size
         Their width and height.
     count
@@ -63,15 +64,24 @@ class Film:
         x264's preset.
     remarks
         What the user should know of it; may grow while it is drawn.
+    exact
+        Keep odd sizes, at the price of a format (yuv444p) that not every browser shows.
     """
 
-    pictures: Iterable[Image]
+    pictures: Iterable[Image | None]
     size: tuple[int, int]
     count: int
     rate: float
     quality: int
     preset: str
     remarks: list[str] = field(default_factory=list)
+    exact: bool = False
+
+    @property
+    def pixels(self) -> str:
+        """FFmpeg's name of how its colours are stored."""
+        odd = self.size[0] % 2 or self.size[1] % 2
+        return "yuv444p" if odd and self.exact else "yuv420p"
 
 
 def write_film(film: Film, path: Path) -> None:
@@ -100,11 +110,11 @@ def write_film(film: Film, path: Path) -> None:
     done = 0
     with av.open(str(path), "w", format="mp4", options=_CONTAINER) as container:
         stream = _stream(container, film)
-        with closing(ahead(_all_planes(film.pictures))) as pictures:
-            for planes in pictures:
-                frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-                frame.pts, frame.time_base = done, stream.codec_context.time_base
-                container.mux(stream.encode(frame))
+        with closing(ahead(_frames(film))) as frames:
+            for frame in frames:
+                if frame is not None:
+                    frame.pts, frame.time_base = done, stream.codec_context.time_base
+                    container.mux(stream.encode(frame))
                 done += 1
                 tell(done, film.count)
         container.mux(stream.encode(None))
@@ -114,8 +124,8 @@ def write_film(film: Film, path: Path) -> None:
         warnings.warn(text, Notice, stacklevel=2)
 
 
-def read_film(path: Path) -> Video:
-    """Return a reader of a video that was written here.
+def check_film(path: Path) -> None:
+    """Look whether a video that was written here is whole.
 
     Raises
     ------
@@ -135,7 +145,6 @@ def read_film(path: Path) -> Video:
             place += length
     if place != size:
         raise DataError(f"{path}: was cut short, or is no MP4 file")
-    return Video(path)
 
 
 def _stream(container: OutputContainer, film: Film) -> VideoStream:
@@ -145,8 +154,9 @@ def _stream(container: OutputContainer, film: Film) -> VideoStream:
     options = {"crf": str(film.quality), "preset": film.preset}
     stream = container.add_stream("libx264", rate=rate, options=options)
     context = stream.codec_context
-    context.width, context.height = (side + side % 2 for side in film.size)
-    context.pix_fmt, context.time_base = "yuv420p", 1 / rate
+    whole = 2 if film.pixels == "yuv420p" else 1
+    context.width, context.height = (side + side % whole for side in film.size)
+    context.pix_fmt, context.time_base = film.pixels, 1 / rate
     context.gop_size = max(1, int(rate))
     context.colorspace, context.color_range = _BT601, _LIMITED
     context.thread_count = thread_count()
@@ -169,10 +179,18 @@ def playing_rate(rate: float) -> Fraction:
     return exact.limit_denominator(10**4) if exact > 1 else 1 / (1 / exact).limit_denominator(10**4)
 
 
-def _all_planes(pictures: Iterable[Image]) -> Generator[Image]:
-    iterator = iter(pictures)
+def _frames(film: Film) -> Generator[VideoFrame | None]:
+    import av
+
+    iterator = iter(film.pictures)
     try:
-        yield from map(_planes, iterator)
+        for picture in iterator:
+            if picture is None:
+                yield None
+            elif film.pixels == "yuv420p":
+                yield av.VideoFrame.from_ndarray(_planes(picture), format="yuv420p")
+            else:
+                yield av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format=film.pixels)
     finally:
         _close(iterator)
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 EPS = float(np.finfo(np.float64).eps)
 RADIAL_STEPS = 100  # bisection alone would need about 60
@@ -146,7 +147,7 @@ def straighten(x: Floats, y: Floats, coefficients: Floats, *, fisheye: bool) -> 
     """
     if not np.any(coefficients) and not fisheye:
         return x, y
-    polynomial = coefficients if fisheye else coefficients[[0, 1, 4]]
+    polynomial = _polynomial(coefficients, fisheye=fisheye)
     limit = fold(polynomial)
     bent = np.sqrt(x * x + y * y)
     straight = _invert_radial(bent, polynomial, limit)
@@ -157,6 +158,31 @@ def straighten(x: Floats, y: Floats, coefficients: Floats, *, fisheye: bool) -> 
     if not fisheye and (coefficients[2] != 0 or coefficients[3] != 0):
         return _invert_tangential(x, y, out_x, out_y, coefficients)
     return out_x, out_y
+
+
+def within_reach(x: Floats, y: Floats, coefficients: Floats, *, fisheye: bool) -> Flags:
+    """Say which rays a lens model holds for.
+
+    Parameters
+    ----------
+    x, y
+        Ideal normalised coordinates, of points before the camera.
+    coefficients, fisheye
+        As for :func:`distort`.
+
+    Returns
+    -------
+    False beyond the radius at which the model folds back: it would bring such rays back into the picture,
+    onto pixels that the lens sees something else by. False for NaN.
+    """
+    radius = np.hypot(x, y)
+    radius = np.arctan(radius) if fisheye else radius
+    return np.asarray(radius < fold(_polynomial(coefficients, fisheye=fisheye)))
+
+
+def _polynomial(coefficients: Floats, *, fisheye: bool) -> Floats:
+    """Return what the radius, or the angle, is bent by."""
+    return coefficients if fisheye else coefficients[[0, 1, 4]]
 
 
 def fold(polynomial: Floats | Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anipipe.config import Config
@@ -84,6 +84,18 @@ class Models:
         texts = [f"model_folder: {error}" for error in found if isinstance(error, DataError)]
         texts += [note for each in found if not isinstance(each, DataError) for note in each[0].notes]
         return [*texts, *(_instead(session, videos) for session, videos in self._passed_over.items())]
+
+
+def name_joints(units: Sequence[Unit], joints: Mapping[Unit, tuple[str, ...]]) -> None:
+    """Add the joints of all cameras to units, if their networks know different ones, one name a line.
+
+    For what has to be alike in all of them, such as colours.
+    """
+    known = dict.fromkeys(joints[unit] for unit in units if unit in joints)
+    if len(known) > 1:
+        merged = "\n".join(dict.fromkeys(joint for each in known for joint in each))
+        for unit in units:
+            unit.names = {**unit.names, "joints": merged}
 
 
 def model_folder(config: Config, camera: str) -> str | None:

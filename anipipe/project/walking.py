@@ -19,7 +19,7 @@ from anipipe.engine.declare import Unit
 from anipipe.errors import ConfigError, DataError, NotHereError
 from anipipe.project.calibrations import check_shared, find_calibration
 from anipipe.project.finding import CONFIG, RESOLVED_FOLDER, absolute, inside, is_ours
-from anipipe.project.models import Models
+from anipipe.project.models import Models, name_joints
 from anipipe.project.naming import (
     check_cameras,
     find_videos,
@@ -334,6 +334,7 @@ class _Walker:
                 related["video"].append(view)
             trial_unit.related |= {"session": [session], "calibration": related["calibration"]}
             related["trial"].append(trial_unit)
+        name_joints([*related["trial"], *related["video"]], self.experiment.joints)
         self.experiment.units += [session, *related["trial"], *related["video"]]
         return session
 

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from anipipe.artifacts import UNCOMPRESSED_VIDEO, VIDEO
 from anipipe.engine.declare import Stage, found
+from anipipe.errors import DataError
 from anipipe.formats.films import Film, ahead
 from anipipe.formats.video import Video
 from anipipe.stages.labeling import common_rate
 from anipipe.stages.options import SettingsOptions, setting
+
+Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,32 @@ class ConvertOptions(SettingsOptions):
 def convert(video: Video, *, options: ConvertOptions) -> Film:
     """Compress the videos in videos-uncompressed/ into videos-raw/, as H.264; the originals stay as they are.
 
-    Frame for frame: also frames that are missing or damaged have their place, as black pictures, and what
-    comes after them is not shifted.
+    Frame for frame, in the same size: what is missing or damaged in the original is missing here as well,
+    and nothing after it shifts. (Only at the very beginning and end a black picture holds its place.)
     """
     size, count, remarks = video.info.size, video.count(), list[str]()
 
-    def pictures() -> Iterator[NDArray[np.uint8]]:
+    def pictures() -> Iterator[Image | None]:
         lost = 0
-        for _, picture in ahead(video.frames()):
+        for row, picture in ahead(video.frames()):
             lost += picture is None
-            yield np.zeros((size[1], size[0], 3), np.uint8) if picture is None else picture
+            between = 0 < row < count - 1
+            yield np.zeros((size[1], size[0], 3), np.uint8) if picture is None and not between else picture
         if lost:
-            remarks.append(f"{video.path.name}: {lost} of {count} frames are missing or damaged: black")
+            _refuse_ruins(video, lost, count)
+            remarks.append(f"{video.path.name}: {lost} of {count} frames are missing or damaged")
 
     rate = common_rate([video]) * options.speed
-    return Film(pictures(), size, count, rate, options.quality, options.preset, remarks)
+    return Film(pictures(), size, count, rate, options.quality, options.preset, remarks, exact=True)
+
+
+def _refuse_ruins(video: Video, lost: int, count: int) -> None:
+    """Refuse a recording of whose pace so little is left that nobody could tell which frames are missing."""
+    if 2 * lost >= count:
+        raise DataError(
+            f"{video.path}: {lost} of {count} frames cannot be decoded. Copy it anew from where it was "
+            "recorded, or cut it where it breaks off"
+        )
 
 
 STAGE = Stage(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anipipe.config import Resolved
+from anipipe.engine.declare import Unit
 from anipipe.errors import DataError, Notice
 from anipipe.formats.films import Film, ahead
 from anipipe.formats.poses2d import Pose2D
@@ -34,10 +37,23 @@ class ColourOptions(SettingsOptions):
     scheme: list[list[str]] = setting("labeling.scheme")
     displayed: list[str] | None = setting("labeling.displayed_bodyparts")
     colormap: str = setting("labeling.colormap")
+    #: All joints, where the cameras' networks know different ones.
+    joints: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+
+    def facts(self) -> dict[str, Any]:
+        """Return every key with its value."""
+        return super().facts() | ({"joints of all cameras": list(self.joints)} if self.joints else {})
+
+    def for_unit(self, unit: Unit) -> Self:
+        """Return what matters for one video or trial: with the joints of all its cameras."""
+        named = unit.names.get("joints")
+        return dataclasses.replace(self, joints=tuple(named.split("\n"))) if named else self
 
     def colours(self, joints: Sequence[str]) -> Colours:
         """Return the colours (joints, 3) of a pose's joints, red first."""
-        return joint_colours(joints, self.scheme, self.colormap)
+        order = list(dict.fromkeys([*self.joints, *joints]))
+        colours = joint_colours(order, self.scheme, self.colormap)
+        return colours[[order.index(joint) for joint in joints]]
 
     def shown(self, joints: Sequence[str]) -> NDArray[np.bool_]:
         """Return which of a pose's joints are drawn, (joints,).
@@ -45,13 +61,20 @@ class ColourOptions(SettingsOptions):
         Raises
         ------
         DataError
-            If ``labeling.displayed_bodyparts`` names a joint that the pose lacks.
+            If the pose has none of those that ``labeling.displayed_bodyparts`` names. It may lack some, where
+            cameras have networks of their own; that is said.
         """
         if self.displayed is None:
             return np.ones(len(joints), dtype=np.bool_)
-        for joint in self.displayed:
-            if joint not in joints:
-                raise DataError(f"labeling.displayed_bodyparts: {no_joint(joint, joints)}")
+        lacking = [
+            f"labeling.displayed_bodyparts: {no_joint(joint, joints)}"
+            for joint in self.displayed
+            if joint not in joints
+        ]
+        if len(lacking) == len(self.displayed):
+            raise DataError(lacking[0])
+        for text in lacking:
+            say(text)
         return np.isin(np.array(joints), self.displayed)
 
 

@@ -116,6 +116,7 @@ def _stage(
         reads={role: artifact, "where": THIS_UNIT},
         writes=writes,
         options=options,
+        narrow=options.for_unit if issubclass(options, ColourOptions) else None,
         enabled=wanted("previews"),
         group="pictures",
     )

@@ -13,6 +13,7 @@ from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.poses3d import Pose3D
 from anipipe.numerics.alignment import unstandardise
 from anipipe.numerics.cameras import Camera, Rig, apply_matrix, project
+from anipipe.numerics.lenses import within_reach
 from anipipe.stages.labeling import wanted_in_3d
 from anipipe.stages.options import SettingsOptions, setting
 
@@ -33,7 +34,8 @@ def project_pose(
 ) -> Pose2D:
     """Project the 3D pose of each trial back into its cameras, in pixels of the recorded picture.
 
-    A point's score is that of its 3D point. Points behind a camera have no projection.
+    A point's score is that of its 3D point. Points behind a camera, and beyond what its lens
+    model holds for, have no projection.
     """
     camera = rig.camera(where["camera"])
     late = options.frame_offsets.get(camera.name, 0)
@@ -51,8 +53,12 @@ def project_pose(
 
 
 def _seen(world: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
-    depth = (apply_matrix(camera.rotation_matrix, world) + camera.translation)[..., 2]
-    return np.where((depth > 0)[..., None], project(world, camera), np.nan)
+    placed = apply_matrix(camera.rotation_matrix, world) + camera.translation
+    x, y, depth = np.moveaxis(placed, -1, 0)
+    ahead = depth > 0
+    depth = np.where(ahead, depth, np.nan)
+    visible = ahead & within_reach(x / depth, y / depth, camera.distortions, fisheye=camera.fisheye)
+    return np.where(visible[..., None], project(world, camera), np.nan)
 
 
 STAGE = Stage(

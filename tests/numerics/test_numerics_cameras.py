@@ -19,7 +19,7 @@ from anipipe.numerics.cameras import (
     rodrigues,
     undistort,
 )
-from anipipe.numerics.lenses import distort, fold, straighten
+from anipipe.numerics.lenses import distort, fold, straighten, within_reach
 
 
 def with_opencv(points, camera):
@@ -267,3 +267,16 @@ def test_jacobians_agree_with_differences(fisheye, bends):
         np.testing.assert_allclose(slopes, expected, rtol=1e-6, atol=2e-6)
     again, alone = project_with_slopes(points, camera)
     assert np.array_equal(again, pixels) and np.array_equal(alone, by_point)
+
+
+@pytest.mark.parametrize("fisheye", [False, True])
+def test_rays_within_reach_are_those_that_lead_back(fisheye: bool) -> None:
+    angles = np.radians(np.linspace(1, 80, 80))
+    lens = np.array([-0.2, -0.05, 0, 0]) if fisheye else np.array([-0.35, 0, 0, 0, 0.0])
+    x, y = np.tan(angles), np.zeros_like(angles)
+    there = within_reach(x, y, lens, fisheye=fisheye)
+    assert 20 < there.sum() < 79 and not np.diff(there.astype(int)).max() > 0  # up to the fold, and no further
+    back_x, _ = straighten(*distort(x, y, lens, fisheye=fisheye), lens, fisheye=fisheye)
+    assert np.allclose(back_x[there], x[there], rtol=1e-6)
+    assert not np.isclose(back_x[~there], x[~there], rtol=1e-3).any()
+    assert not within_reach(np.array([np.nan]), np.zeros(1), lens, fisheye=fisheye).any()

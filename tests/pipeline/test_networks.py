@@ -20,6 +20,8 @@ from anipipe.formats.video import Video
 from anipipe.networks.decoding import decode
 from anipipe.networks.loading import load_model
 from anipipe.networks.sources import find_model
+from anipipe.project import walk
+from anipipe.stages.labeling import OverlayOptions
 from tests.conftest import CONFIG, Lab, make_rig, write_dlc_csv
 from tests.formats.videos import REORDERED, colourful, record
 from tests.pipeline.models import JOINTS, write_model
@@ -183,6 +185,11 @@ def test_each_camera_may_have_a_network_of_its_own(lab: Lab) -> None:
     lab.run("pose-2d")
     assert read_pose_2d(lab.root / "s1/pose-2d/t_A.h5").joints == JOINTS
     assert read_pose_2d(lab.root / "s1/pose-2d/t_B.h5").joints == ("nose", "tail")
+    # a joint has one colour in all pictures, also of the trial
+    for unit in (unit for unit in walk(lab.root).units if unit.kind in ("video", "trial")):
+        options = OverlayOptions.of(unit.settings).for_unit(unit)
+        assert options.colours(["tail", "nose"]).tolist() == [[255, 0, 0], [128, 0, 255]], unit.label
+        assert options.facts()["joints of all cameras"] == list(JOINTS)
 
 
 def test_predictions_come_before_the_network_unless_a_kind_is_named(lab: Lab) -> None:
