@@ -79,7 +79,7 @@ def _allowed(annotation: Any, metadata: Sequence[Any]) -> str:
         for name, sign in _BOUNDS.items()
         if hasattr(item, name)
     ]
-    return " ".join([text, *limits])
+    return f"{text} {' and '.join(limits)}".rstrip()
 
 
 def _key(path: str, field: FieldInfo, allowed: str, default: Any) -> Key:

@@ -165,7 +165,8 @@ def _stream(container: OutputContainer, film: Film) -> VideoStream:
     except av.error.FFmpegError as error:
         width, height = film.size
         raise DataError(
-            f"H.264 cannot encode {width} x {height} pixels at {film.rate:g} frames per second ({error})"
+            f"H.264 cannot encode {width} x {height} pixels at {film.rate:g} frames per second: it ends at "
+            "16384 pixels a side"
         ) from error
     return stream
 

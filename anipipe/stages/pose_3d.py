@@ -43,6 +43,7 @@ _ONLY_WITH = {
         "reproj_error_threshold",
     ),
 }
+_RARE = 0.5  # share of the frames below which it is said that a joint is often missing
 #: Options that aniposelib has no use for.
 _NOT_ANIPOSELIB = ("weights", "ransac_rule", "ransac_threshold", "hypotheses")
 
@@ -300,11 +301,18 @@ def _check_views(views: Sequence[Pose2D], rig: Rig) -> None:
 
 
 def _say_what_is_lost(points: Floats, joints: Sequence[str], options: TriangulationOptions) -> None:
-    lost = [joint for index, joint in enumerate(joints) if np.isnan(points[:, index, 0]).all()]
+    if not len(points):
+        return
+    share = np.isfinite(points[..., 0]).mean(axis=0)
+    least = f"with a score of triangulation.score_threshold = {options.score_threshold:g} or more"
+    lost = [joint for joint, there in zip(joints, share, strict=True) if not there]
+    rare = [joint for joint, there in zip(joints, share, strict=True) if 0 < there < _RARE]
     if lost:
+        _say(f"no 3D at all for {', '.join(lost)}: in no frame do {options.min_cams} cameras see it {least}")
+    if rare:
         _say(
-            f"no 3D at all for {', '.join(lost)}: in no frame do {options.min_cams} cameras see it with a "
-            f"score of triangulation.score_threshold = {options.score_threshold:g} or more"
+            f"3D in fewer than half of the frames for {', '.join(rare)}: in the others fewer than "
+            f"{options.min_cams} cameras see it {least}"
         )
 
 

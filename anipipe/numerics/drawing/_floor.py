@@ -167,14 +167,18 @@ def _grid(axes: Sequence[Axis]) -> tuple[Floats, Floats, list[_Label]]:
     step = round_step(abs(axes[0].rate) / 5)
     lines, places, labels = [], [], []
     for axis, order in zip(axes, ([0, 1, 2], [1, 0, 2]), strict=True):
-        for at, text in axis.ticks(-0.999, 0.999, step):
+        ticks = axis.ticks(-0.999, 0.999, step)
+        for at, text in ticks:
             half = np.sqrt(1 - at**2)
             ends = np.array([[at, -half, 0.0], [at, half, 0.0]])[:, order]
             lines.append(ends)
             if abs(at) <= NUMBERED:
                 places += list(ends)
                 labels += [_Label(text, 0.0, 0.6)] * 2
-        places += list(np.array([[0.0, -1.0, 0.0], [0.0, 1.0, 0.0]])[:, order])
+        # below the number that is nearest to the middle, so that it covers none
+        at = min((place for place, _ in ticks if abs(place) <= NUMBERED), key=abs, default=0.0)
+        half = np.sqrt(1 - at**2)
+        places += list(np.array([[at, -half, 0.0], [at, half, 0.0]])[:, order])
         labels += [_Label(axis.title, 1.5, 0.63)] * 2
     return np.array(lines), np.array(places), labels
 
