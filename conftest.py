@@ -1,5 +1,29 @@
 """Before any test: one thread for each process's numerics, as in jobs; the tests run in several processes."""
 
+from __future__ import annotations
+
+import pytest
+
 from anipipe.engine.executors import limit_threads
 
 limit_threads()
+
+#: Files that take longest. They begin first, so that no process still has one when the others have ended.
+LONG = (
+    "test_example.py",
+    "test_calibration.py",
+    "test_networks_real.py",
+    "test_kill.py",
+    "test_networks.py",
+    "test_bundle.py",
+    "test_training_projects.py",
+    "test_network_commands.py",
+    "test_calibration_real.py",
+    "test_whole_recordings.py",
+    "test_pictures.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first; xdist hands files out in this order (``--no-loadscope-reorder``)."""
+    items.sort(key=lambda item: item.path.name not in LONG)

@@ -41,7 +41,7 @@ def test_mouse(tmp_path: Path):
     text = re.sub(r"# (board_square_side_length) = .*", r"\1 = 24", text)
     text = re.sub(r"# (board_marker_length) = .*", r"\1 = 18.75", text)
     (tmp_path / "config.toml").write_text(text)
-    assert invoke(["run-all", "-q", "-j1", str(tmp_path)]) == 0
+    assert invoke(["run-data", "-q", "-j1", str(tmp_path)]) == 0
     assert (tmp_path / "s1/pose-3d/mouse.csv").exists()
     rig = read_calibration(tmp_path / "calibration/calibration.toml")
     assert sorted(camera.name for camera in rig.cameras) == ["back", "mid", "side", "top"]
@@ -65,5 +65,5 @@ def test_fly(tmp_path: Path, calibrated: bool, regex: str):
     assert started(tmp_path).triangulation.cam_regex == regex
     assert "L1A, L1B, L2A" in (tmp_path / "config.toml").read_text()
     if calibrated:
-        assert invoke(["run-all", "-q", "-j1", str(tmp_path)]) == 0
+        assert invoke(["run-data", "-q", "-j1", str(tmp_path)]) == 0
         assert (tmp_path / "s1/pose-3d/fly4.csv").exists()

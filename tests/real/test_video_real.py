@@ -58,8 +58,8 @@ def test_brightness_of_the_open_field():
 def test_frames_far_from_each_other_are_those_of_reading_all_in_order():
     """Only the first of its key frames makes all earlier ones dispensable."""
     path = DATA / "openfield/m3v1mp4.mp4"
-    rows = [500, 1200, 2300]
-    kept = {row: picture for row, picture in Video(path).frames() if row in rows}
-    for chosen in ([500], [1200], rows):
+    rows = [500, 900]  # beyond the first key frames
+    kept = {row: picture for row, picture in Video(path).frames(stop=901) if row in rows}
+    for chosen in ([500], rows):
         for row, picture in Video(path).read(chosen):
             np.testing.assert_array_equal(picture, kept[row])
