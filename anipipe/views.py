@@ -10,6 +10,7 @@ from anipipe.commands.check_calibration import Check
 from anipipe.commands.opening import Opened
 from anipipe.commands.run import Result
 from anipipe.console import COLOURS, paint, table_lines, wrapped
+from anipipe.engine.declare import Stage
 from anipipe.engine.freshness import MEANINGS, QUIET, State
 from anipipe.engine.jobs import Job
 
@@ -17,6 +18,17 @@ from anipipe.engine.jobs import Job
 _NAMED = 4
 #: States of a run's end that are neither done nor a failure, but worth counting.
 _KEPT = (State.GIVEN, State.EDITED, State.CONFLICT, State.ARCHIVED)
+
+
+def idle_lines(opened: Opened, asked: Sequence[Stage]) -> Iterator[str]:
+    """Say so, if stages that were asked for have nothing at all to do in an experiment."""
+    names = {stage.name for stage in asked}
+    if names and not any(job.selected and job.stage.name in names for job in opened.plan.jobs):
+        command = asked[0].command or asked[0].name
+        yield (
+            f"{command} has nothing to do here: it is switched off in the configuration (labeling.pictures, "
+            "filter.enabled, triangulation.triangulate, ...), or what it works on is not there"
+        )
 
 
 def notice_lines(opened: Opened) -> Iterator[str]:

@@ -101,3 +101,9 @@ def test_looking_loads_no_heavy_library(lab: Lab, command: str):
         [sys.executable, "-c", code, command], cwd=lab.root, capture_output=True, text=True, check=True
     )
     assert "LOADED []" in done.stdout
+
+
+def test_a_step_that_is_switched_off_says_so(lab: Lab):
+    assert "label-3d has nothing to do here" in lab.run("label-3d", "--upstream")
+    assert "labeling.pictures" in lab.run("previews")
+    assert "nothing to do here" not in lab.run("pose-3d", "--upstream") + lab.run("run-viz")

@@ -62,8 +62,12 @@ def _run(
     dry_run: bool,
     quiet: bool,
     jobs: int,
+    asked: Sequence[Stage] = (),
 ) -> int:
-    """Bring stages up to date in every experiment that the paths name; return the exit status."""
+    """Bring stages up to date in every experiment that the paths name; return the exit status.
+
+    ``asked`` are those that the user named, if any: where they have nothing to do, that is said.
+    """
     request = running.Request(tuple(stages), only, force, jobs)
     found = find_experiments(paths or (Path(),))
     statuses: list[int] = []
@@ -77,6 +81,8 @@ def _run(
                 opened.look_ahead()
                 print_lines(views.plan_lines(opened))
             else:
+                if not quiet:
+                    print_lines(views.idle_lines(opened, asked))
                 statuses.append(_run_one(opened, request, quiet=quiet))
         except NotHereError as error:
             nowhere.append(error)  # what --only or --force names may be in another experiment
@@ -119,7 +125,7 @@ def _stage_command(name: str, stages: list[Stage]) -> click.Command:
     @click.option("--upstream", is_flag=True, help="Bring what it reads up to date first.")
     @_options
     def command(upstream: bool, **options: Any) -> int:
-        return _run(stages=REGISTRY.upstream(stages) if upstream else stages, **options)
+        return _run(stages=REGISTRY.upstream(stages) if upstream else stages, asked=stages, **options)
 
     assert isinstance(command, click.Command)
     return command
