@@ -37,6 +37,10 @@ reference_point = "tail"
 
 [angles]
 back = ["nose", "neck", "tail"]
+
+[labeling]
+# What they cost is drawing and encoding (python -m benchmarks labelling), which would hide all else here.
+pictures = []
 """
 OVERRIDE = "[triangulation]\nscore_threshold = 0.7\n"
 
