@@ -13,7 +13,7 @@ import numpy as np
 
 from anipipe.config import Config, Resolved
 from anipipe.engine.executors import limit_threads
-from anipipe.formats.films import write_film
+from anipipe.formats.films import write_film, x264_options
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.video import Video
 from anipipe.stages.label_2d import label_2d
@@ -75,7 +75,7 @@ def _plain(path: Path, out: Path, options: OverlayOptions) -> None:
         taken = source.streams.video[0]
         taken.thread_count = 1
         rate = taken.average_rate or 30
-        settings = {"preset": options.preset, "crf": str(options.quality)}
+        settings = x264_options(options.quality, options.preset)
         stream = target.add_stream("libx264", rate=rate, options=settings)
         stream.width, stream.height, stream.pix_fmt = taken.width, taken.height, "yuv420p"
         stream.codec_context.thread_count, stream.codec_context.gop_size = 1, round(rate)

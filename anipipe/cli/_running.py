@@ -77,12 +77,12 @@ def _run(
             click.echo(paint(str(root), "bold"))
         try:
             opened = running.prepare(root, parts, request, REGISTRY)
+            if not quiet:
+                print_lines(views.idle_lines(opened, asked))
             if dry_run:
                 opened.look_ahead()
                 print_lines(views.plan_lines(opened))
             else:
-                if not quiet:
-                    print_lines(views.idle_lines(opened, asked))
                 statuses.append(_run_one(opened, request, quiet=quiet))
         except NotHereError as error:
             nowhere.append(error)  # what --only or --force names may be in another experiment
@@ -107,6 +107,7 @@ def _run_one(opened: Opened, request: running.Request, *, quiet: bool) -> int:
 
 
 _ALONE = "\n\nRuns this step alone: stale inputs are used as they are, and named."
+_DRAWN_ALONE = "\n\nMade where labeling.pictures names it, as it does unless it is set." + _ALONE
 _TABLES_ALONE = (
     "\n\nRuns this step alone: what is stale is left out of the table, and named; "
     "--upstream brings it up to date first."
@@ -118,7 +119,7 @@ def _stage_command(name: str, stages: list[Stage]) -> click.Command:
 
     @click.command(
         name,
-        help=text + (_TABLES_ALONE if stages[0].group == "tables" else _ALONE),
+        help=text + {"tables": _TABLES_ALONE, "pictures": _DRAWN_ALONE}.get(stages[0].group, _ALONE),
         short_help=text.partition("\n")[0],
         context_settings=CONTEXT,
     )

@@ -57,7 +57,7 @@ MEANINGS: Mapping[State, str] = {
     State.FRESH: "up to date",
     State.STALE: "has to be made (again)",
     State.PENDING: "will be looked at once its inputs are made",
-    State.BLOCKED: "cannot be made: an input is missing or failed",
+    State.BLOCKED: "cannot be made: an input is missing or failed, or a setting does not fit",
     State.FAILED: "the last try failed",
     State.GIVEN: "not made by anipipe: used as it is",
     State.EDITED: "changed since anipipe made it: used as it is",

@@ -32,7 +32,8 @@ def convert(video: Video, *, options: ConvertOptions) -> Film:
     """Compress the videos in videos-uncompressed/ into videos-raw/, as H.264; the originals stay as they are.
 
     Frame for frame, in the same size: what is missing or damaged in the original is missing here as well,
-    and nothing after it shifts. (Only at the very beginning and end a black picture holds its place.)
+    and nothing after it shifts. (Only at the very beginning and end a black picture holds its place.) A
+    recording of which half or more cannot be decoded is refused.
     """
     size, count, remarks = video.info.size, video.count(), list[str]()
 

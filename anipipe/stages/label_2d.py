@@ -123,7 +123,7 @@ STAGES = [
     ),
     Stage(
         name="label-compare",
-        aliases=("label-filter-compare",),
+        aliases=("label-filter-compare", "videos-compare"),
         per="video",
         run=compare,
         reads={"raw": POSE_2D, "filtered": POSE_2D_FILTERED, "video": found(VIDEO)},

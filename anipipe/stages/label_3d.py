@@ -223,6 +223,7 @@ def _beside(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 STAGES = [
     Stage(
         name="label-3d",
+        aliases=("videos-3d",),
         per="trial",
         run=label_3d,
         reads={"pose": POSE_3D, "rig": optional(CALIBRATION), "videos": consulted(each(VIDEO))},
@@ -245,6 +246,7 @@ STAGES = [
     ),
     Stage(
         name="label-combined",
+        aliases=("videos-combined",),
         per="trial",
         run=label_combined,
         reads={

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -154,11 +155,23 @@ def test_a_thin_line_has_its_colour_wherever_it_runs(tmp_path: Path) -> None:
     assert (np.minimum(even, odd) > 0.6 * np.maximum(even, odd)).all()
 
 
-def test_the_same_pictures_make_the_same_file(tmp_path: Path) -> None:
-    size = (128, 64)  # of smaller ones x264 makes now this and now that
-    one, other = (written(tmp_path / name, count=25, size=size).read_bytes() for name in ("a.mp4", "b.mp4"))
-    assert one == other
-    assert written(tmp_path / "c.mp4", count=25, size=size, quality=40).stat().st_size < len(one) / 2
+@pytest.mark.parametrize("size", [(64, 48), (96, 64), (128, 64), (480, 360)])
+def test_the_same_pictures_make_the_same_file(tmp_path: Path, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    noise = [
+        cv2.GaussianBlur(rng.integers(0, 255, (size[1], size[0], 3), np.uint8), (0, 0), 3) for _ in range(25)
+    ]
+    one, *others = (
+        written(tmp_path / f"{n}.mp4", count=25, size=size, pictures=iter(noise)).read_bytes()
+        for n in range(4)
+    )
+    assert all(other == one for other in others)
+
+
+def test_less_quality_makes_smaller_files(tmp_path: Path) -> None:
+    fine = written(tmp_path / "a.mp4", count=25, size=(128, 64))
+    coarse = written(tmp_path / "b.mp4", count=25, size=(128, 64), quality=40)
+    assert coarse.stat().st_size < fine.stat().st_size / 2
 
 
 def test_what_is_to_be_known_is_told_once_it_is_drawn(tmp_path: Path) -> None:

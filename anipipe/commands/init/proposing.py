@@ -219,7 +219,7 @@ def propose_poses(proposal: Proposal, poses: Poses | None) -> None:
     proposal.say("angles.*", text)
     scheme = lines_through(poses.edges)
     if scheme:
-        proposal.say("labeling.scheme", text, ((scheme, "The skeleton as it is in SLEAP:"),))
+        proposal.set("labeling.scheme", scheme, f"the skeleton as it is in SLEAP. {text}")
     else:
         proposal.say("labeling.scheme", text)
     if poses.tracks:

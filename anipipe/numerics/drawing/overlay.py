@@ -167,7 +167,7 @@ def caption(picture: Image, text: str) -> None:
 
     height, width = picture.shape[:2]
     shown = text.encode("ascii", "replace").decode()
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, min(width, 1.5 * height) / 1200)
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, min(width, 1.25 * height) / 1200)
     (wide, tall), _ = cv2.getTextSize(shown, font, scale, 1)
     box = picture[: round(2.2 * tall), : round(wide + tall)]
     box //= 4  # so that it reads on any ground
