@@ -29,8 +29,9 @@ EXAMPLE = Path(__file__).resolve().parent.parent / "example_experiment"
 IGNORED = (EXAMPLE / ".gitignore").read_text(encoding="utf-8").splitlines()
 #: What anipipe makes.
 RESULTS = [line.strip("/").rsplit("/", 1)[-1] for line in IGNORED if line and not line.startswith("#")]
-TRIAL = "walk1"
-SESSIONS = ("arena/session-1", "arena/session-2")
+#: What is run here, for the sake of time: one trial, of the session with a cropped camera.
+TRIAL, OTHER_SESSION = "walk1", "session-1"
+SESSIONS = ("arena/session-2",)
 
 
 def own_files() -> list[Path]:
@@ -41,9 +42,9 @@ def own_files() -> list[Path]:
 
 
 def copy_example(folder: Path) -> Path:
-    """Copy the example with one trial of each session, without results."""
+    """Copy the example with one trial of one session, without results."""
     for path in own_files():
-        if path.parts[-1].startswith("walk") and not path.name.startswith(TRIAL):
+        if OTHER_SESSION in path.parts or (path.name.startswith("walk") and not path.name.startswith(TRIAL)):
             continue
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(EXAMPLE / path, folder / path)
@@ -166,7 +167,6 @@ def test_the_check_notices_a_wrong_crop(experiment: Path, tmp_path: Path) -> Non
     assert done.returncode == 1
     faults = done.stdout.splitlines()
     assert any(line.startswith("arena/session-2/walk1: 3D median") for line in faults)
-    assert not any(line.startswith("arena/session-1/walk1:") for line in faults)
 
 
 def test_the_check_notices_missing_results(tmp_path: Path) -> None:

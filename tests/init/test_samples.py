@@ -41,7 +41,7 @@ def test_tracks_and_skeleton_of_sleap(tmp_path: Path, capsys: pytest.CaptureFixt
     started(tmp_path)
     assert line(tmp_path, "# track") == '# track = "resident"'
     assert "several animals: resident, intruder" in above(tmp_path, "track")
-    assert line(tmp_path, "# scheme") == '# scheme = [["nose", "neck", "tail"]]'
+    assert line(tmp_path, "scheme") == 'scheme = [["nose", "neck", "tail"]]'
     assert "predictions.track" in capsys.readouterr().out
 
 

@@ -410,8 +410,8 @@ def test_sessions_without_calibration_have_their_2d_videos(lab: Lab) -> None:
 
 @pytest.mark.parametrize("victim", ["run", "worker"])
 def test_a_killed_run_leaves_no_partial_video(lab: Lab, victim: str) -> None:
-    recording(lab.root / RAW, 500)
-    predict(lab.root, "s1/t_A", walk(500) % SIZE)
+    recording(lab.root / RAW, 300)
+    predict(lab.root, "s1/t_A", walk(300) % SIZE)
     lab.run("pose-2d")
     command = [sys.executable, "-m", "anipipe.cli", "label-2d", "-j2", str(lab.root)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -425,9 +425,9 @@ def test_a_killed_run_leaves_no_partial_video(lab: Lab, victim: str) -> None:
             os.kill(worker, signal.SIGKILL)
     process.wait(120)
     if (lab.root / LABELED).exists():
-        assert Video(lab.root / LABELED).count() == 500
+        assert Video(lab.root / LABELED).count() == 300
     lab.run("label-2d", "--upstream")
-    assert not list(lab.root.rglob(".anipipe-*")) and Video(lab.root / LABELED).count() == 500
+    assert not list(lab.root.rglob(".anipipe-*")) and Video(lab.root / LABELED).count() == 300
     assert "0 jobs done" in lab.run("label-2d", "--upstream")
 
 

@@ -24,7 +24,7 @@ DATA = Path(os.environ.get("ANIPIPE_REAL_DATA") or Path(__file__).parents[3] / "
 PROJECT = DATA / "openfield/project"
 MIRROR = DATA / "mirror-mouse"
 #: Of the openfield clip; all 300 take minutes on a processor.
-FRAMES = int(os.environ.get("ANIPIPE_FRAMES", "30"))
+FRAMES = int(os.environ.get("ANIPIPE_FRAMES", "16"))
 pytestmark = pytest.mark.skipif(not PROJECT.is_dir(), reason=f"{DATA} holds no real recordings")
 
 
