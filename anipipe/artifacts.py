@@ -310,17 +310,13 @@ TABLE_CSV = {
 }
 
 
-def _read_picture(paths: Sequence[Path], names: Names) -> Path:
-    return check_png(paths[0])
-
-
 def _write_picture(picture: bytes, path: Path) -> None:
     path.write_bytes(picture)
 
 
 def _preview(name: str, per: str, pattern: str) -> Artifact:
     where = f"{{session}}{{previews}}/{pattern}.png"
-    return Artifact(name, per, where, read=_read_picture, write=_write_picture)
+    return Artifact(name, per, where, check=check_png, write=_write_picture)
 
 
 #: The pictures of a 2D pose: what comes after the last dot of a name tells them from all others.

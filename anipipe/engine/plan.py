@@ -7,18 +7,18 @@ The same :meth:`Plan.examine` serves a run, where inputs have just been made, an
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from anipipe.engine.damage import damage_of
 from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit
-from anipipe.engine.digest import EMPTY, Disk, known_prefixes, size_in
-from anipipe.engine.freshness import PENDING, Damage, Situation, State, Verdict, judge
+from anipipe.engine.digest import EMPTY, Disk
+from anipipe.engine.freshness import PENDING, Situation, State, Verdict, judge
 from anipipe.engine.jobs import Examined, Job, Source
 from anipipe.engine.records import Claims, Facts, Records
-from anipipe.errors import AnipipeError, DataError, NotHereError
+from anipipe.errors import AnipipeError, NotHereError
 
 
 class Plan:
@@ -155,7 +155,9 @@ class Plan:
             strict=not job.stage.fan_in,
             forced=job.forced and job.selected,
             exists=self.disk.exists,
-            damage=lambda path: self._damage(job, path),
+            damage=lambda path: damage_of(
+                job.outputs[path], self.disk.path(path), path, job.unit.names, self.claims(job)
+            ),
         )
 
     def claims(self, job: Job) -> Claims:
@@ -341,40 +343,6 @@ class Plan:
 
     def _on_disk(self, source: Source) -> bool:
         return all(self.disk.exists(path) for path in source.paths)
-
-    def _damage(self, job: Job, path: str) -> Damage:
-        """Say what may have happened to an output that is shorter than it was made."""
-        artifact = job.outputs[path]
-        if artifact.text:
-            return self._damage_of_text(job, path)
-        if artifact.check is None and artifact.read is None:
-            return Damage.NONE
-        try:
-            if artifact.check is not None:
-                artifact.check(self.disk.path(path))
-            elif artifact.read is not None:
-                artifact.read((self.disk.path(path),), job.unit.names)
-        except DataError:
-            return Damage.TORN
-        except Exception:  # not to be read for another reason, such as permissions
-            return Damage.NONE
-        return Damage.NONE
-
-    def _damage_of_text(self, job: Job, path: str) -> Damage:
-        """Tell a text that breaks off in the middle of a line, as nobody leaves it, from an edited one."""
-        with self.disk.path(path).open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) == b"\n":
-                return Damage.NONE
-        claims = self.claims(job)
-        prefixes = claims.notes.get("prefixes", {}).get(path.rpartition("/")[2])
-        if claims.done is None or not isinstance(prefixes, str):
-            return Damage.UNSURE
-        size = size_in(claims.done.get(f"out:{path}", ""))
-        agreeing, reached = known_prefixes(self.disk.path(path), size, prefixes)
-        if agreeing < reached:
-            return Damage.NONE
-        return Damage.CUT if reached else Damage.UNSURE
 
 
 def _place(stage: Stage, unit: Unit) -> tuple[str, str]:

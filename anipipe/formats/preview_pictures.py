@@ -227,8 +227,8 @@ def angles_picture(angles: Mapping[str, NDArray[np.float64]], look: Look) -> Fig
     return figure
 
 
-def check_png(path: Path) -> Path:
-    """Return the path of a PNG file that is complete.
+def check_png(path: Path) -> None:
+    """Look whether a PNG file is whole.
 
     Raises
     ------
@@ -241,7 +241,6 @@ def check_png(path: Path) -> Path:
         file.seek(max(0, size - len(_END)))
         if start != _START or file.read() != _END:
             raise DataError(f"{path}: is cut off, or no PNG file. Remove it, and it will be made again.")
-    return path
 
 
 def _tracks(pose: Pose2D, look: Look) -> Iterator[Track]:

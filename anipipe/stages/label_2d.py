@@ -17,7 +17,7 @@ from anipipe.artifacts import (
     VIDEO_LABELED,
     VIDEO_LABELED_FILTERED,
 )
-from anipipe.engine.declare import Stage, found
+from anipipe.engine.declare import found
 from anipipe.formats.films import Film
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.video import Video
@@ -27,9 +27,8 @@ from anipipe.stages.labeling import (
     OverlayOptions,
     PictureOptions,
     common_rate,
+    picture_stage,
     say_lengths,
-    wanted,
-    wanted_in_3d,
 )
 
 
@@ -49,7 +48,7 @@ def label_2d(pose: Pose2D, video: Video, *, options: OverlayOptions) -> Film:
     One frame comes out for each that goes in. Points whose score is below labeling.pcutoff are not drawn;
     frames that are missing or damaged are crossed out.
     """
-    return _labelled(options.overlay(pose), pose, video, options)
+    return _labelled(pose, video, options)
 
 
 def label_2d_filtered(pose: Pose2D, video: Video, *, options: OverlayOptions) -> Film:
@@ -62,7 +61,7 @@ def label_projected(pose: Pose2D, video: Video, *, options: ProjectionOptions) -
 
     Where drawn points leave the animal in one camera, that camera's calibration, offset or timing is wrong.
     """
-    return _labelled(options.overlay(pose), pose, video, options)
+    return _labelled(pose, video, options)
 
 
 def compare(raw: Pose2D, filtered: Pose2D, video: Video, *, options: OverlayOptions) -> Film:
@@ -86,8 +85,9 @@ def compare(raw: Pose2D, filtered: Pose2D, video: Video, *, options: OverlayOpti
     return options.film(pictures, size, video.count(), common_rate([video]))
 
 
-def _labelled(overlay: Overlay, pose: Pose2D, video: Video, options: PictureOptions) -> Film:
+def _labelled(pose: Pose2D, video: Video, options: OverlayOptions | ProjectionOptions) -> Film:
     say_lengths(pose, video)
+    overlay = options.overlay(pose)
 
     def pictures(remarks: list[str]) -> Iterator[Image]:
         for frame, picture in enumerate(options.pictures(video, remarks)):
@@ -98,50 +98,35 @@ def _labelled(overlay: Overlay, pose: Pose2D, video: Video, options: PictureOpti
 
 
 STAGES = [
-    Stage(
-        name="label-2d",
+    picture_stage(
+        "label-2d",
+        label_2d,
+        {"pose": POSE_2D, "video": found(VIDEO)},
+        VIDEO_LABELED,
+        OverlayOptions,
         aliases=("videos-labeled", "label-videos"),
-        per="video",
-        run=label_2d,
-        reads={"pose": POSE_2D, "video": found(VIDEO)},
-        writes=VIDEO_LABELED,
-        options=OverlayOptions,
-        narrow=OverlayOptions.for_unit,
-        enabled=wanted("label-2d"),
-        group="pictures",
     ),
-    Stage(
-        name="label-2d-filter",
-        per="video",
-        run=label_2d_filtered,
-        reads={"pose": POSE_2D_FILTERED, "video": found(VIDEO)},
-        writes=VIDEO_LABELED_FILTERED,
-        options=OverlayOptions,
-        narrow=OverlayOptions.for_unit,
-        enabled=wanted("label-2d-filter"),
-        group="pictures",
+    picture_stage(
+        "label-2d-filter",
+        label_2d_filtered,
+        {"pose": POSE_2D_FILTERED, "video": found(VIDEO)},
+        VIDEO_LABELED_FILTERED,
+        OverlayOptions,
     ),
-    Stage(
-        name="label-compare",
+    picture_stage(
+        "label-compare",
+        compare,
+        {"raw": POSE_2D, "filtered": POSE_2D_FILTERED, "video": found(VIDEO)},
+        VIDEO_COMPARED,
+        OverlayOptions,
         aliases=("label-filter-compare", "videos-compare"),
-        per="video",
-        run=compare,
-        reads={"raw": POSE_2D, "filtered": POSE_2D_FILTERED, "video": found(VIDEO)},
-        writes=VIDEO_COMPARED,
-        options=OverlayOptions,
-        narrow=OverlayOptions.for_unit,
-        enabled=wanted("label-compare"),
-        group="pictures",
     ),
-    Stage(
-        name="label-2d-proj",
-        per="video",
-        run=label_projected,
-        reads={"pose": POSE_2D_PROJECTED, "video": found(VIDEO)},
-        writes=VIDEO_2D_PROJECTED,
-        options=ProjectionOptions,
-        narrow=ProjectionOptions.for_unit,
-        enabled=wanted_in_3d("label-2d-proj"),
-        group="pictures",
+    picture_stage(
+        "label-2d-proj",
+        label_projected,
+        {"pose": POSE_2D_PROJECTED, "video": found(VIDEO)},
+        VIDEO_2D_PROJECTED,
+        ProjectionOptions,
+        in_3d=True,
     ),
 ]

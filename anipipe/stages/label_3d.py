@@ -20,7 +20,7 @@ from anipipe.artifacts import (
     VIDEO_3D_FILTERED,
     VIDEO_COMBINED,
 )
-from anipipe.engine.declare import Stage, consulted, each, first_enabled, found, optional
+from anipipe.engine.declare import consulted, each, first_enabled, found, optional
 from anipipe.errors import DataError
 from anipipe.formats.films import Film, ahead
 from anipipe.formats.poses2d import Pose2D
@@ -31,7 +31,7 @@ from anipipe.numerics.drawing.overlay import Overlay, caption
 from anipipe.numerics.drawing.scene import Scene, Viewpoint
 from anipipe.numerics.drawing.tiles import Tile, arrange
 from anipipe.numerics.drawing.upright import up_direction
-from anipipe.stages.labeling import FilmOptions, OverlayOptions, common_rate, say, say_lengths, wanted_in_3d
+from anipipe.stages.labeling import FilmOptions, OverlayOptions, common_rate, picture_stage, say, say_lengths
 from anipipe.stages.options import setting
 
 Floats = NDArray[np.float64]
@@ -49,12 +49,10 @@ class SceneOptions(FilmOptions):
     units: str = setting("calibration.units")
     world: str = setting("calibration.world")
 
-    def scene(self, pose: Pose3D, rig: Rig | None, rate: float, size: tuple[int, int] | None = None) -> Scene:
+    def scene(self, pose: Pose3D, rig: Rig | None, rate: float, size: tuple[int, int]) -> Scene:
         """Return what is painted of a pose; ``rate`` is how fast it plays, frames per second."""
         pen = self.pen(pose.joints)
-        view = Viewpoint(
-            size or (self.size[0], self.size[1]), self.azimuth, self.elevation, self.orbit / rate
-        )
+        view = Viewpoint(size, self.azimuth, self.elevation, self.orbit / rate)
         return Scene(
             np.where(self.shown(pose.joints)[:, None], pose.points, np.nan),
             pen.edges,
@@ -102,13 +100,14 @@ def label_3d(pose: Pose3D, rig: Rig | None, videos: Sequence[Video], *, options:
     if not np.isfinite(pose.points).all(axis=-1).any():
         say("this trial has no 3D point at all: its video shows none")
     rate = common_rate(list(videos))
-    scene = options.scene(pose, rig, options.output_rate or rate)
+    width, height = options.size
+    scene = options.scene(pose, rig, options.output_rate or rate, (width, height))
     count = len(pose.points)
 
     def pictures(remarks: list[str]) -> Iterator[Image]:
         return (scene.draw(frame) for frame in range(count))
 
-    return options.film(pictures, (options.size[0], options.size[1]), count, rate)
+    return options.film(pictures, (width, height), count, rate)
 
 
 def label_3d_filtered(
@@ -221,44 +220,35 @@ def _beside(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 
 STAGES = [
-    Stage(
-        name="label-3d",
+    picture_stage(
+        "label-3d",
+        label_3d,
+        {"pose": POSE_3D, "rig": optional(CALIBRATION), "videos": consulted(each(VIDEO))},
+        VIDEO_3D,
+        SceneOptions,
+        in_3d=True,
         aliases=("videos-3d",),
-        per="trial",
-        run=label_3d,
-        reads={"pose": POSE_3D, "rig": optional(CALIBRATION), "videos": consulted(each(VIDEO))},
-        writes=VIDEO_3D,
-        options=SceneOptions,
-        narrow=SceneOptions.for_unit,
-        enabled=wanted_in_3d("label-3d"),
-        group="pictures",
     ),
-    Stage(
-        name="label-3d-filter",
-        per="trial",
-        run=label_3d_filtered,
-        reads={"pose": POSE_3D_FILTERED, "rig": optional(CALIBRATION), "videos": consulted(each(VIDEO))},
-        writes=VIDEO_3D_FILTERED,
-        options=SceneOptions,
-        narrow=SceneOptions.for_unit,
-        enabled=wanted_in_3d("label-3d-filter"),
-        group="pictures",
+    picture_stage(
+        "label-3d-filter",
+        label_3d_filtered,
+        {"pose": POSE_3D_FILTERED, "rig": optional(CALIBRATION), "videos": consulted(each(VIDEO))},
+        VIDEO_3D_FILTERED,
+        SceneOptions,
+        in_3d=True,
     ),
-    Stage(
-        name="label-combined",
-        aliases=("videos-combined",),
-        per="trial",
-        run=label_combined,
-        reads={
+    picture_stage(
+        "label-combined",
+        label_combined,
+        {
             "pose": first_enabled(POSE_3D_FILTERED, POSE_3D),
             "rig": optional(CALIBRATION),
             "views": each(first_enabled(POSE_2D_FILTERED, POSE_2D)),
             "videos": found(each(VIDEO)),
         },
-        writes=VIDEO_COMBINED,
-        options=CombinedOptions,
-        narrow=CombinedOptions.for_unit,
-        enabled=wanted_in_3d("label-combined"),
-        group="pictures",
+        VIDEO_COMBINED,
+        CombinedOptions,
+        in_3d=True,
+        aliases=("videos-combined",),
     ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anipipe.config import Resolved
-from anipipe.engine.declare import Unit
+from anipipe.engine.declare import Artifact, Read, Stage, ThisUnit, Unit
 from anipipe.errors import DataError, Notice
 from anipipe.formats.films import Film, ahead
 from anipipe.formats.poses2d import Pose2D
@@ -150,22 +150,47 @@ class OverlayOptions(PictureOptions, CutoffOptions):
         return Overlay(points, self.pen(pose.joints), pose.filled)
 
 
-def wanted(*names: str) -> Callable[[Resolved], bool]:
-    """Return whether settings ask for any of these kinds of pictures, as ``labeling.pictures`` names them."""
+def picture_stage(
+    name: str,
+    run: Callable[..., Any],
+    reads: Mapping[str, Artifact | Read | ThisUnit],
+    writes: Artifact | tuple[Artifact, ...],
+    options: type[SettingsOptions],
+    *,
+    kinds: tuple[str, ...] = (),
+    in_3d: bool = False,
+    command: str = "",
+    aliases: tuple[str, ...] = (),
+) -> Stage:
+    """Declare a stage that draws.
+
+    Parameters
+    ----------
+    name, run, reads, writes, options, command, aliases
+        As of :class:`Stage`; one job for each unit that has such a picture.
+    kinds
+        What ``labeling.pictures`` names of which one asks for it; left out: its name.
+    in_3d
+        It is only made where 3D is asked for.
+    """
 
     def enabled(settings: Resolved) -> bool:
-        return not set(names).isdisjoint(settings.config.labeling.pictures)
+        asked = not set(kinds or (name,)).isdisjoint(settings.config.labeling.pictures)
+        return asked and (not in_3d or in_three_dimensions(settings))
 
-    return enabled
-
-
-def wanted_in_3d(*names: str) -> Callable[[Resolved], bool]:
-    """Return whether settings ask for any of these kinds of pictures, and for 3D."""
-
-    def enabled(settings: Resolved) -> bool:
-        return in_three_dimensions(settings) and wanted(*names)(settings)
-
-    return enabled
+    return Stage(
+        name=name,
+        command=command,
+        aliases=aliases,
+        per=(writes if isinstance(writes, Artifact) else writes[0]).per,
+        run=run,
+        reads=reads,
+        writes=writes,
+        options=options,
+        narrow=options.for_unit if issubclass(options, ColourOptions) else None,
+        enabled=enabled,
+        group="pictures",
+    )
 
 
 def say_lengths(pose: Pose2D, video: Video) -> None:

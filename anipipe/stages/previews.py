@@ -34,7 +34,7 @@ from anipipe.formats.preview_pictures import (
 )
 from anipipe.formats.tables import Table
 from anipipe.numerics.drawing.colours import joint_colours
-from anipipe.stages.labeling import ColourOptions, CutoffOptions, wanted
+from anipipe.stages.labeling import ColourOptions, CutoffOptions, picture_stage
 from anipipe.stages.options import SettingsOptions, setting
 
 #: In the order of the artifacts.
@@ -108,17 +108,14 @@ def _stage(
     options: type[SettingsOptions],
 ) -> Stage:
     role, artifact = reads
-    return Stage(
-        name=name,
+    return picture_stage(
+        name,
+        run,
+        {role: artifact, "where": THIS_UNIT},
+        writes,
+        options,
+        kinds=("previews",),
         command="previews",
-        per=artifact.per,
-        run=run,
-        reads={role: artifact, "where": THIS_UNIT},
-        writes=writes,
-        options=options,
-        narrow=options.for_unit if issubclass(options, ColourOptions) else None,
-        enabled=wanted("previews"),
-        group="pictures",
     )
 
 

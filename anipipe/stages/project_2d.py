@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anipipe.artifacts import CALIBRATION, POSE_2D, POSE_2D_PROJECTED, POSE_3D, POSE_3D_FILTERED
-from anipipe.engine.declare import THIS_UNIT, Names, Stage, first_enabled, optional
+from anipipe.engine.declare import THIS_UNIT, Names, first_enabled, optional
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.poses3d import Pose3D
 from anipipe.numerics.alignment import unstandardise
 from anipipe.numerics.cameras import Camera, Rig, apply_matrix, project
 from anipipe.numerics.lenses import within_reach
-from anipipe.stages.labeling import wanted_in_3d
+from anipipe.stages.labeling import picture_stage
 from anipipe.stages.options import SettingsOptions, setting
 
 #: Who has made these poses, where a file of 2D poses names its network.
@@ -61,18 +61,17 @@ def _seen(world: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
     return np.where(visible[..., None], project(world, camera), np.nan)
 
 
-STAGE = Stage(
-    name="project-2d",
-    per="video",
-    run=project_pose,
-    reads={
+STAGE = picture_stage(
+    "project-2d",
+    project_pose,
+    {
         "pose": first_enabled(POSE_3D_FILTERED, POSE_3D),
         "rig": CALIBRATION,
         "view": optional(POSE_2D),
         "where": THIS_UNIT,
     },
-    writes=POSE_2D_PROJECTED,
-    options=ViewOptions,
-    enabled=wanted_in_3d("project-2d", "label-2d-proj"),
-    group="pictures",
+    POSE_2D_PROJECTED,
+    ViewOptions,
+    kinds=("project-2d", "label-2d-proj"),
+    in_3d=True,
 )

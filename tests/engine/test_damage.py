@@ -7,13 +7,13 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anipipe.engine import digest as module
+from anipipe.engine.damage import damage_of_text
 from anipipe.engine.digest import (
     EMPTY,
     begins,
@@ -23,7 +23,6 @@ from anipipe.engine.digest import (
     size_in,
 )
 from anipipe.engine.freshness import Damage, State
-from anipipe.engine.plan import Plan
 from anipipe.engine.records import Claims
 from anipipe.errors import DataError
 
@@ -63,8 +62,7 @@ class Text:
 
     def damage(self, content: bytes) -> Damage:
         self.path.write_bytes(content)
-        seen = SimpleNamespace(claims=lambda job: self.claims, disk=SimpleNamespace(path=lambda _: self.path))
-        return Plan._damage_of_text(seen, None, WHOLE)
+        return damage_of_text(self.path, WHOLE, self.claims)
 
 
 # --- digests with sizes, and of prefixes

@@ -368,7 +368,7 @@ def test_a_picture_that_was_cut_short_is_noticed(folder):
     content = png(plot_picture(still(2), look()))
     path = folder / "a.png"
     path.write_bytes(content)
-    assert check_png(path) == path
+    check_png(path)
     for wrong in (b"", content[:3], content[:-1], content[: len(content) // 2], b"x" + content[1:]):
         path.write_bytes(wrong)
         with pytest.raises(DataError, match=r"a\.png"):

@@ -218,3 +218,13 @@ def test_captions_stand_in_the_upper_left_corner_on_any_ground() -> None:
         assert rows.max() < 30 and columns.max() < 160
         corner = picture[:14, :60, 0]
         assert corner.max() > 200 and np.median(corner) < 90
+
+
+@pytest.mark.parametrize("text", ["camera A", "Käfig", "上", "x" * 200])
+def test_captions_are_written_in_the_corner_whatever_they_say(text: str) -> None:
+    picture = np.full((120, 200, 3), 100, np.uint8)
+    caption(picture, text)
+    assert picture[:20, :40].max() > 200 and picture[2, 2].max() < 30  # light on dark
+    assert (picture[40:] == 100).all()
+    tiny = np.zeros((1, 1, 3), np.uint8)
+    caption(tiny, text)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.ft2font import FT2Font
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.float32]
@@ -17,6 +21,7 @@ def lettering(text: str, size: int, colour: tuple[int, int, int]) -> tuple[Image
     """Return a text as a picture of one colour, (h, w, 3), and how much of each pixel it covers, (h, w).
 
     The typeface is the one that comes with matplotlib: it has the letters of all units, on every machine.
+    A letter that it lacks is a question mark.
 
     Parameters
     ----------
@@ -27,15 +32,20 @@ def lettering(text: str, size: int, colour: tuple[int, int, int]) -> tuple[Image
     colour
         In the order of the picture's channels.
     """
-    import matplotlib
-    from matplotlib.ft2font import FT2Font
-
-    font = FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")))
+    font = _typeface()
     font.set_size(size, 72)
-    font.set_text(text, 0.0)
+    font.set_text("".join(letter if font.get_char_index(ord(letter)) else "?" for letter in text), 0.0)
     font.draw_glyphs_to_bitmap(antialiased=True)
     mask = np.asarray(font.get_image(), dtype=np.float32) / np.float32(255)
     return np.full((*mask.shape, 3), colour, dtype=np.uint8), mask
+
+
+@lru_cache
+def _typeface() -> FT2Font:
+    import matplotlib
+    from matplotlib.ft2font import FT2Font
+
+    return FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")))
 
 
 def put_about(picture: Image, patch: Image, alpha: Mask, centre: tuple[float, float]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anipipe.numerics.drawing._patches import lettering, put
 from anipipe.numerics.drawing.colours import Colours
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,7 @@ _FAR = 1e5  # px; what lies further out is not drawn, nor could OpenCV place it
 _DOT = 1 / 200  # radius of a dot, of the picture's diagonal
 _LINE = 1 / 400  # width of a line, of the same
 _OUTLINE: Ink = (24, 24, 24)
+_WHITE: Ink = (240, 240, 240)
 _ALARM: Ink = (60, 60, 230)
 
 
@@ -162,14 +164,10 @@ def no_picture(size: tuple[int, int]) -> Image:
 
 
 def caption(picture: Image, text: str) -> None:
-    """Write into the upper left corner of a picture; letters that OpenCV lacks are question marks."""
-    import cv2
-
+    """Write into the upper left corner of a picture, as large as suits it."""
     height, width = picture.shape[:2]
-    shown = text.encode("ascii", "replace").decode()
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, min(width, 1.25 * height) / 1200)
-    (wide, tall), _ = cv2.getTextSize(shown, font, scale, 1)
-    box = picture[: round(2.2 * tall), : round(wide + tall)]
-    box //= 4  # so that it reads on any ground
-    place = (round(0.5 * tall), round(1.6 * tall))
-    cv2.putText(picture, shown, place, font, scale, (240, 240, 240), 1, cv2.LINE_AA)
+    letters = max(9, round(min(width, 1.25 * height) / 45))
+    patch, mask = lettering(text, letters, _WHITE)
+    tall, wide = mask.shape
+    picture[: tall + letters, : wide + letters] //= 4  # so that it reads on any ground
+    put(picture, patch, mask, 1 - mask, letters // 2, letters // 2)
