@@ -16,6 +16,7 @@ from anipipe.commands.opening import Opened
 from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
+from anipipe.guards import visible, visible_lines
 
 COLOURS = {
     State.FRESH: "green",
@@ -28,18 +29,19 @@ COLOURS = {
     State.EDITED: "cyan",
     State.ARCHIVED: "blue",
     State.SPARED: "blue",
+    State.WAITING: "blue",
 }
 _STYLES: dict[str, dict[str, Any]] = {"bold": {"bold": True}}
 
 
 def paint(text: str, colour: str) -> str:
     """Return coloured text; click takes the colour out where the output is no terminal."""
-    return click.style(text, **_STYLES.get(colour, {"fg": colour}))
+    return click.style(visible(text), **_STYLES.get(colour, {"fg": colour}))
 
 
 def printable(text: str) -> str:
-    """Return text that can be printed: names of files may be no valid text in any encoding."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return text that can be printed: names of files may be no valid text, or command the terminal."""
+    return visible_lines(text)
 
 
 def wrapped(text: str, lead: str = "") -> str:

@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from anipipe import views
-from anipipe.cli._shared import CONTEXT, PATHS, print_lines, told, worst
+from anipipe.cli._shared import CONTEXT, EXECUTOR, JOBS, PATHS, print_lines, told, worst
 from anipipe.commands import run as running
 from anipipe.commands.opening import Opened
+from anipipe.commands.workers import ExecutorName
 from anipipe.console import Progress, paint
 from anipipe.engine.declare import Registry, Stage
 from anipipe.errors import AnipipeError, NotHereError
@@ -38,14 +39,8 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("-q", "--quiet", is_flag=True, help="Print nothing unless something went wrong."),
         click.option("--dry-run", is_flag=True, help="Tell what would be done, and why; do nothing."),
-        click.option(
-            "-j",
-            "--jobs",
-            type=click.IntRange(min=0),
-            default=0,
-            metavar="N",
-            help="Worker processes; 1 runs everything in this one.  [default: one per processor]",
-        ),
+        JOBS,
+        EXECUTOR,
         PATHS,
     ]
     for decorator in decorators:
@@ -62,13 +57,14 @@ def _run(
     dry_run: bool,
     quiet: bool,
     jobs: int,
+    executor: ExecutorName,
     asked: Sequence[Stage] = (),
 ) -> int:
     """Bring stages up to date in every experiment that the paths name; return the exit status.
 
     ``asked`` are those that the user named, if any: where they have nothing to do, that is said.
     """
-    request = running.Request(tuple(stages), only, force, jobs)
+    request = running.Request(tuple(stages), only, force, jobs, executor)
     found = find_experiments(paths or (Path(),))
     statuses: list[int] = []
     nowhere: list[NotHereError] = []

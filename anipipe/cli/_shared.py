@@ -15,6 +15,40 @@ from anipipe.errors import AnipipeError, LockedError, Notice
 from anipipe.project import Experiment
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class Jobs(click.ParamType[int]):
+    """How many jobs at a time; ``auto`` is 0."""
+
+    name = "jobs"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "auto":
+            return 0
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = -1
+        if number < 0:
+            self.fail(f"{value!r}: a number of jobs, or auto", param, ctx)
+        return number
+
+
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=Jobs(),
+    default="auto",
+    metavar="N",
+    help="Jobs at a time, each in a process of its own; 1 runs everything in this one.  [default: auto, one "
+    "per processor, as far as there is memory for them]",
+)
+EXECUTOR = click.option(
+    "--executor",
+    type=click.Choice(["processes", "dask"]),
+    default="processes",
+    help="Where jobs run: processes of this machine, or the Dask cluster of [cluster] in the configuration.",
+)
 PATHS = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-import joblib
-
 from anipipe.commands.opening import Opened, open_experiment
+from anipipe.commands.workers import ExecutorName, open_lanes, patience
 from anipipe.engine.declare import Registry, Stage
-from anipipe.engine.executors import InProcess, LocalProcesses
 from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.jobs import Job
 from anipipe.engine.journal import Journal
+from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
 from anipipe.engine.plan import Plan
 from anipipe.engine.runner import Observer, Outcome, Runner
@@ -38,13 +38,26 @@ class Request:
     force : tuple of Path
         Outputs, or folders of outputs, to be made again whatever is there.
     jobs : int
-        Worker processes; 0 for one per processor.
+        Jobs at a time; 0 for as many as the machine can do.
+    executor : {"processes", "dask"}
+        Where they run.
+    until : datetime, optional
+        Nothing new is begun after it.
+    apart : bool
+        No job runs in this process, so that one that hangs can be ended.
     """
 
     stages: tuple[Stage, ...]
     only: tuple[str, ...] = ()
     force: tuple[Path, ...] = ()
     jobs: int = 0
+    executor: ExecutorName = "processes"
+    until: datetime | None = None
+    apart: bool = False
+
+    def time_is_up(self) -> bool:
+        """Say whether nothing new is to be begun."""
+        return self.until is not None and datetime.now() >= self.until
 
 
 @dataclass
@@ -107,8 +120,20 @@ def run(
     *,
     command: list[str],
     observe: Callable[[Opened], Observer],
+    before: Callable[[Opened], None] = lambda opened: None,
 ) -> Result:
     """Do what has to be done in one experiment.
+
+    Parameters
+    ----------
+    opened : Opened
+    request : Request
+    command : list of str
+        The command line, for the journal.
+    observe : callable
+        Returns who is told of jobs.
+    before : callable
+        Called once the lock is held and all jobs have been looked ahead at, before anything is done.
 
     Raises
     ------
@@ -125,33 +150,48 @@ def run(
         sweeper = Sweeper(root, (opened.disk.path(folder) for folder in folders))
         sweeper.begin()
         opened.look_ahead()
+        before(opened)
         plan.records.compact()
-        workers = min(request.jobs or joblib.cpu_count(), len(plan.ahead()))
-        executor = LocalProcesses(workers) if workers > 1 else InProcess()
-        # A process of their own for heavy jobs: with networks in it, and started only if there is such a job.
-        heavy = LocalProcesses(1) if workers > 1 else executor
-        journal = Journal(root, lock.token, command)
-        runner = Runner(plan, executor, lock, _Both(observe(opened), journal), heavy)
-        result.outcome = runner.outcome
-        finished = lost = False
+        journal = Journal(root, lock.token, command, {"executor": request.executor, "jobs": request.jobs})
+        observer = _Both(observe(opened), journal)
+        finished = lost = died = False
         try:
-            runner.run()
+            with _lanes(opened, request) as lanes:
+                config = opened.experiment.settings.config
+                runner = Runner(
+                    plan, lanes, lock, observer, time_is_up=request.time_is_up, patience=patience(config)
+                )
+                result.outcome = runner.outcome
+                try:
+                    runner.run()
+                finally:
+                    died = runner.workers_died
             finished = True
         except LockedError:
             lost = True  # what lies unfinished in the folders may be another run's by now
             raise
         finally:
-            for each in (executor, heavy):
-                each.close(kill=not finished)
             if not lost:
-                sweeper.end(clean=finished and not runner.workers_died)
+                sweeper.end(clean=finished and not died)
             opened.disk.prune(plan.paths())
             opened.disk.save()
             result.problems = opened.problems()
             if finished and any(stage.group == "tables" for stage in request.stages):
                 result.problems += write_missing(opened)
-            journal.close(plan, result.exit_status if finished else 1, result.problems)
+            status = result.exit_status if finished else 1
+            journal.close(plan, status, result.problems, put_off=len(result.outcome.put_off))
     return result
+
+
+def _lanes(opened: Opened, request: Request) -> AbstractContextManager[list[Lane]]:
+    return open_lanes(
+        opened.experiment.settings.config,
+        opened.experiment.root,
+        executor=request.executor,
+        jobs=request.jobs,
+        at_most=len(opened.plan.ahead()),
+        apart=request.apart,
+    )
 
 
 def write_missing(opened: Opened) -> list[str]:
@@ -232,6 +272,7 @@ class _Both:
         self._user, self._journal = user, journal
 
     def begin(self, plan: Plan) -> None:
+        self._journal.begin(plan)
         self._user.begin(plan)
 
     def started(self, job: Job) -> None:

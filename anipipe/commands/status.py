@@ -10,6 +10,7 @@ from typing import Any
 from anipipe.commands.opening import Opened
 from anipipe.engine.freshness import QUIET, State
 from anipipe.engine.jobs import Job
+from anipipe.engine.plan import Plan
 
 #: How a state is marked in a cell, the worst first: the order in which a cell's states are named.
 MARKS: dict[State, str] = {
@@ -21,6 +22,7 @@ MARKS: dict[State, str] = {
     State.EDITED: "edited",
     State.GIVEN: "given",
     State.ARCHIVED: "archived",
+    State.WAITING: "waiting",
     State.SPARED: "-",
     State.FRESH: "ok",
 }
@@ -46,14 +48,14 @@ class Table:
 
 
 def table(opened: Opened) -> Table:
-    """Count states by session and stage; sessions without jobs are left out."""
-    jobs = list(_shown(opened))
-    columns = list(dict.fromkeys(_column(job) for job in sorted(jobs, key=_family)))
+    """Count the states of selected jobs by session and stage; sessions without jobs are left out."""
+    jobs = [job for job in _shown(opened) if job.selected]
+    columns = list(dict.fromkeys(column_of(job) for job in sorted(jobs, key=_family)))
     place = {column: index for index, column in enumerate(columns)}
     rows: dict[str, list[Counter[State]]] = {}
     for job in jobs:
-        row = rows.setdefault(_session(job), [Counter() for _ in columns])
-        row[place[_column(job)]][opened.plan.state(job)] += 1
+        row = rows.setdefault(session_of(job), [Counter() for _ in columns])
+        row[place[column_of(job)]][opened.plan.state(job)] += 1
     order = [unit.label for unit in opened.experiment.of("session") if unit.label in rows]
     rest = [session for session in rows if session not in order]
     return Table(columns, {session: rows[session] for session in (*order, *rest)})
@@ -65,7 +67,7 @@ def describe(opened: Opened) -> dict[str, Any]:
     jobs = [
         {
             "stage": job.stage.name,
-            "session": _session(job),
+            "session": session_of(job),
             "unit": job.unit.label,
             "state": str(plan.state(job)),
             "reasons": list(plan.verdicts[job].verdict.reasons),
@@ -90,6 +92,11 @@ def explained(opened: Opened) -> Iterator[tuple[Job, State, tuple[str, ...]]]:
             yield job, verdict.state, verdict.reasons
 
 
+def is_echo(plan: Plan, job: Job) -> bool:
+    """Say whether the reasons of a job only repeat that something before it could not be done."""
+    return all(reason.endswith((" failed", " is blocked")) for reason in plan.verdicts[job].verdict.reasons)
+
+
 def _shown(opened: Opened) -> Iterator[Job]:
     """Yield the jobs of the sessions that were asked for."""
     for job in opened.plan.jobs:
@@ -103,11 +110,13 @@ def _family(job: Job) -> int:
     return _SHARED.index(job.stage.group) + 1 if job.stage.group in _SHARED else 0
 
 
-def _column(job: Job) -> str:
+def column_of(job: Job) -> str:
+    """Return the column that a job is counted in."""
     return job.stage.group if _family(job) else job.stage.name
 
 
-def _session(job: Job) -> str:
+def session_of(job: Job) -> str:
+    """Return what a job is listed under."""
     if job.unit.kind == "experiment":
         return WHOLE
     return job.unit.group or "."

@@ -20,6 +20,7 @@ from anipipe.config.poses_3d import (
     ManualVerificationSettings,
     TriangulationSettings,
 )
+from anipipe.config.running import ClusterSettings, JobsSettings, NightlySettings
 from anipipe.config.values import Angle, AngleName, Name, Section, key
 
 
@@ -82,3 +83,6 @@ class Config(Section):
     predictions: PredictionsSettings = PredictionsSettings()
     network: NetworkSettings = NetworkSettings()
     summaries: SummariesSettings = SummariesSettings()
+    jobs: JobsSettings = JobsSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    nightly: NightlySettings = NightlySettings()

@@ -9,9 +9,10 @@ stage reads comes first.
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -43,6 +44,8 @@ class Unit:
         Whatever :meth:`Options.of` understands.
     related : mapping
         Units of other kinds that belong to this one, in order.
+    batch : str
+        What it is a part of that is brought to its end before another is begun (a trial); by default itself.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Unit:
     settings: Any
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     related: dict[str, list[Unit]] = field(default_factory=dict)
+    batch: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,9 +217,9 @@ def always(settings: Any) -> bool:
     return True
 
 
-def never(unit: Unit) -> bool:
-    """Say no: the default of :attr:`Stage.heavy`."""
-    return False
+def no_device(unit: Unit) -> str:
+    """Say none: the default of :attr:`Stage.device`."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -241,9 +245,10 @@ class Stage:
         Optional inputs of which there has to be at least one.
     narrow : callable, optional
         ``narrow(options, unit)``: the part of the options that concerns a unit.
-    heavy : callable
-        ``heavy(unit)``: whether its job takes the whole machine, or its GPU. One such job runs at a time,
-        beside the others, and all in one process, which may keep what is slow to load.
+    device : callable
+        ``device(unit)``: which device its job takes the whole of (``"auto"``, ``"cuda:1"``), empty for jobs
+        that take one thread. A device has one job at a time, beside the others, and all of them in one
+        process, which may keep what is slow to load.
     on_demand : bool
         Its output only serves what is made from it: where that is there already, somebody's work or
         adopted, and nothing of the kind was ever made here, it is not made for its own sake.
@@ -265,7 +270,7 @@ class Stage:
     libraries: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
     narrow: Callable[[Any, Unit], Any] | None = None
-    heavy: Callable[[Unit], bool] = never
+    device: Callable[[Unit], str] = no_device
     on_demand: bool = False
 
     @property
@@ -336,3 +341,12 @@ class Registry:
         for stage in stages:
             visit(stage, ())
         return tuple(done.values())
+
+
+@lru_cache
+def library_version(name: str) -> str:
+    """Return the version of a distribution that is installed here, or ``"none"``."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

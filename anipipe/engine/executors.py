@@ -7,10 +7,13 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from types import MappingProxyType
 from typing import Any, Protocol
+
+from anipipe.engine.progress import CallMeter, FileMeter, Meter
 
 #: One thread in each of the libraries that would take all cores for one job. Fixed, rather than a share of
 #: the cores, so that results do not depend on how many workers there are.
@@ -28,13 +31,27 @@ THREADS = {
 }
 
 
+#: Variable of a worker's environment: the device that is meant by "auto" there.
+DEVICE = "ANIPIPE_DEVICE"
+
+
 def limit_threads() -> None:
     """Hold numerical libraries to :data:`THREADS` in this process; to be called before they are imported."""
     os.environ.update(THREADS)
 
 
 class WorkersDied(Exception):
-    """A worker process vanished; whatever was running has to be submitted again."""
+    """Worker processes vanished, and with them what was running.
+
+    Parameters
+    ----------
+    deaths : int
+        How many workers this very job has ended; 0 where that cannot be told from the others that ran.
+    """
+
+    def __init__(self, deaths: int = 0) -> None:
+        super().__init__(deaths)
+        self.deaths = deaths
 
 
 class Executor(Protocol):
@@ -42,14 +59,21 @@ class Executor(Protocol):
 
     Attributes
     ----------
-    capacity : int
-        How many jobs it takes at a time.
     elsewhere : bool
-        They run in other processes.
+        Jobs run in other processes, which can be ended if they hang.
+    tells : bool
+        Whose worker died is told by the future: :class:`WorkersDied` with a number.
     """
 
-    capacity: int
     elsewhere: bool
+    tells: bool
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs it takes at a time, those that wait for a worker included."""
+
+    def meter(self, token: str, number: int, heard: Callable[[int, int], None]) -> Meter:
+        """Return what hears how far a job is: by a call at once, or to be looked at now and then."""
 
     def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Have ``function(argument)`` run."""
@@ -66,6 +90,11 @@ class InProcess:
 
     capacity = 1
     elsewhere = False
+    tells = False
+
+    def meter(self, token: str, number: int, heard: Callable[[int, int], None]) -> Meter:
+        """Return what passes every word on."""
+        return CallMeter(heard)
 
     def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Run ``function(argument)`` now."""
@@ -86,15 +115,26 @@ class LocalProcesses:
     Parameters
     ----------
     workers : int
+    env : mapping
+        Further variables of the workers' environment.
     """
 
     elsewhere = True
+    tells = False
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, env: Mapping[str, str] = MappingProxyType({})) -> None:
         self.workers = workers
-        # One job waits for each that runs, so that workers never idle; more would only delay Ctrl-C.
-        self.capacity = 2 * workers
+        self._env = {**THREADS, **env}
         self._pool: Any = None
+
+    @property
+    def capacity(self) -> int:
+        """One job waits for each that runs, so that workers never idle; more would only delay Ctrl-C."""
+        return 2 * self.workers
+
+    def meter(self, token: str, number: int, heard: Callable[[int, int], None]) -> Meter:
+        """Return a file that is looked at."""
+        return FileMeter.new(token, number)
 
     def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Queue ``function(argument)``."""
@@ -122,7 +162,7 @@ class LocalProcesses:
         # A worker that has grown large ends itself and another takes its place: nothing to tell a user.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         return ProcessPoolExecutor(
-            max_workers=self.workers, timeout=600, env=THREADS, initializer=_follow, initargs=(os.getpid(),)
+            max_workers=self.workers, timeout=600, env=self._env, initializer=_follow, initargs=(os.getpid(),)
         )
 
 

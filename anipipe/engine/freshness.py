@@ -32,6 +32,7 @@ class State(enum.StrEnum):
     CONFLICT = "conflict"
     ARCHIVED = "archived"
     SPARED = "spared"
+    WAITING = "waiting"
 
     @property
     def current(self) -> bool:
@@ -50,6 +51,8 @@ _NEEDED = ("in:", "content:")
 #: There is nothing to tell about a job in one of these.
 QUIET = frozenset({State.FRESH, State.SPARED})
 
+#: What has to be done, or could be if its inputs were there, waits for those that are still being written.
+_WAITED_FOR = (State.STALE, State.FAILED, State.PENDING, State.BLOCKED)
 _CURRENT = {State.FRESH, State.GIVEN, State.EDITED, State.CONFLICT, State.ARCHIVED}
 
 #: One line each, for people.
@@ -64,6 +67,7 @@ MEANINGS: Mapping[State, str] = {
     State.CONFLICT: "given or edited, and what it was made from has changed since",
     State.ARCHIVED: "kept, though what it was made from is gone",
     State.SPARED: "not needed: what would be made from it is there already",
+    State.WAITING: "left for a later run: a recording is still being written",
 }
 
 
@@ -101,6 +105,8 @@ class Situation:
         For a fan-in: labels of the inputs that are not current.
     failing : bool
         Something that it rests on failed, so that what is missing has not gone but is yet to come.
+    waiting : list of str
+        Inputs that are still being written, or rest on what is: what to tell the user.
     """
 
     facts: Facts
@@ -108,6 +114,7 @@ class Situation:
     missing: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     failing: bool = False
+    waiting: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +200,11 @@ def judge(
     damage : callable
         What may have happened to an output that we made and that is shorter now.
     """
-    if forced and not situation.missing:
+    if forced and not situation.missing and not situation.waiting:
         return Verdict(State.STALE, ("asked for with --force",))
     verdict = _judge(situation, claims, introduced, strict, exists, damage)
+    if situation.waiting and verdict.state in _WAITED_FOR:
+        return Verdict(State.WAITING, tuple(situation.waiting))
     if forced:
         cannot = (f"--force cannot make it again: {text}" for text in situation.missing)
         return Verdict(verdict.state, (*verdict.reasons, *cannot))

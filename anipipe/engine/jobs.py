@@ -54,6 +54,11 @@ class Job:
         return any(self.fixed.get(f"option:{'.'.join(parts[:end])}") for end in range(1, len(parts) + 1))
 
     @property
+    def batch(self) -> str:
+        """What it is a part of that is brought to its end before another is begun."""
+        return self.unit.batch or self.unit.label
+
+    @property
     def label(self) -> str:
         """How it is shown to people."""
         return f"{self.stage.name} {self.unit.label}".rstrip()
@@ -67,3 +72,4 @@ class Examined:
     situation: Situation
     usable: list[Source]
     stale_inputs: list[str] = field(default_factory=list)
+    postponed: list[str] = field(default_factory=list)

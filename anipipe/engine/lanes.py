@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from anipipe.engine.executors import Executor
 from anipipe.engine.jobs import Examined, Job
+from anipipe.engine.order import Queue
 from anipipe.engine.perform import Failed, Made, Task, perform
-from anipipe.engine.progress import FileMeter, Meter
+from anipipe.engine.progress import Meter
+
+#: A job that ran alone this often when its worker died is taken for what kills it.
+MAX_STRIKES = 3
 
 
 @dataclass(slots=True)
@@ -19,7 +23,9 @@ class Running:
 
     job: Job
     examined: Examined
+    task: Task | None = None
     meter: Meter | None = None
+    strikes: int = 0
 
 
 class Lane:
@@ -28,21 +34,22 @@ class Lane:
     Parameters
     ----------
     executor : Executor
+    takes : callable
+        Whether it runs jobs that are for a device; ``""`` stands for those that take one thread.
     """
 
-    def __init__(self, executor: Executor) -> None:
-        self.executor = executor
+    def __init__(self, executor: Executor, takes: Callable[[str], bool]) -> None:
+        self.executor, self.takes = executor, takes
         self.running: dict[Future[Made | Failed], Running] = {}
-        #: Jobs that wait for room.
-        self.waiting: deque[Running] = deque()
         #: Jobs that were running when workers died: any of them may be what ends them.
         self.suspects: deque[Running] = deque()
+        self._again: deque[Running] = deque()
         self._alone = False  # what runs is a suspect
 
     @property
     def busy(self) -> bool:
-        """Whether anything is still to come from here."""
-        return bool(self.running or self.waiting or self.suspects)
+        """Whether anything is still to come from here, apart from what waits in queues."""
+        return bool(self.running or self.suspects or self._again)
 
     @property
     def has_room(self) -> bool:
@@ -50,12 +57,16 @@ class Lane:
         tried = self.suspects or (self._alone and self.running)
         return not tried and len(self.running) < self.executor.capacity
 
-    def take(self) -> Running | None:
+    def take(self, queues: Sequence[Queue]) -> Running | None:
         """Take out what is to be started now: suspects one by one and alone, before what waits."""
         if self.suspects and not self.running:
             self._alone = True
             return self.suspects.popleft()
-        return self.waiting.popleft() if self.waiting and self.has_room else None
+        if not self.has_room:
+            return None
+        if self._again:
+            return self._again.popleft()
+        return next((queue.pop() for queue in queues if queue), None)
 
     def start(self, running: Running, task: Task) -> None:
         """Start a job.
@@ -63,8 +74,9 @@ class Lane:
         Raises
         ------
         WorkersDied
-            There is nobody to run it; see :meth:`restart`.
+            There is nobody to run it; see :meth:`lost`.
         """
+        running.task = task
         self.running[self.executor.submit(perform, task)] = running
 
     def finished(self, future: Future[Made | Failed]) -> Running:
@@ -74,18 +86,49 @@ class Lane:
         _close(running)
         return running
 
-    def restart(self) -> list[Running]:
-        """Start workers anew; return the jobs that were running."""
-        lost = list(self.running.values())
-        self._alone = False
-        self.close()
-        self.executor.restart()
-        return lost
+    def lost(self, dead: Sequence[tuple[Running, int]]) -> Iterator[tuple[Running, str, str]]:
+        """Take in that workers died; have what they were at done again, but for what ends them.
+
+        Parameters
+        ----------
+        dead : sequence of (Running, int)
+            The jobs that were told of, and how many workers each has ended, where that is known.
+
+        Yields
+        ------
+        running : Running
+            A job that is not to be tried again.
+        message, traceback : str
+            Why.
+        """
+        lost = [running for running, _ in dead]
+        if not self.executor.tells:
+            lost += self.running.values()  # the others will tell of the same death
+            self._alone = False
+            self.close()
+            self.executor.restart()
+        elif not all(deaths for _, deaths in dead):
+            self.executor.restart()  # it was the connection that was lost
+        known = {id(running): deaths for running, deaths in dead}
+        hung = {id(running): text for running in lost if (text := _last_words(running))}
+        for running in lost:
+            if id(running) in hung:
+                yield running, _patience_ended(running), hung[id(running)]
+                continue
+            alone = len(lost) == 1 and not self.executor.tells
+            running.strikes += 1 if alone else known.get(id(running), 0)
+            if running.strikes >= MAX_STRIKES:
+                message = f"its worker process died {running.strikes} times (out of memory?); try --jobs 1"
+                yield running, message, ""
+            elif self.executor.tells or hung:
+                self._again.append(running)  # it is known whose fault it was
+            else:
+                self.suspects.append(running)
 
     def words(self) -> Iterator[tuple[Job, int, int]]:
         """Yield how far jobs in other processes are: how much is done, of how much."""
         for running in self.running.values():
-            if isinstance(running.meter, FileMeter) and (word := running.meter.get()):
+            if running.meter is not None and (word := running.meter.get()):
                 yield running.job, *word
 
     def close(self) -> None:
@@ -96,5 +139,26 @@ class Lane:
 
 
 def _close(running: Running) -> None:
-    if isinstance(running.meter, FileMeter):
+    if running.meter is not None:
         running.meter.close()
+
+
+def _last_words(running: Running) -> str:
+    """Return where a job hung, if it did; and forget it, so that it can be tried another time."""
+    if running.task is None:
+        return ""
+    try:
+        text = running.task.black_box.read_text(encoding="utf-8", errors="replace")
+        running.task.black_box.unlink()
+    except OSError:
+        return ""
+    return text
+
+
+def _patience_ended(running: Running) -> str:
+    patience = running.task.patience if running.task else None
+    minutes = f"{patience.seconds / 60:g} min" if patience else "a while"
+    return (
+        f"gave no sign of life for {minutes}, and was ended (jobs.timeout); is a recording damaged, or does "
+        "a disk not answer? The traceback says what it was at"
+    )

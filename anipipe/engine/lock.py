@@ -153,6 +153,24 @@ class Lock:
                     os.utime(self.path)
 
 
+def holder_of(root: Path) -> dict[str, Any] | None:
+    """Return what the lock of an experiment says of its holder; None if nobody alive holds it."""
+    lock = Lock(root)
+    holder = lock._holder()
+    return holder if holder and _alive(holder, lock._age(lock.path)) else None
+
+
+def holds(root: Path, token: str) -> bool:
+    """Say whether the run with this token still has the experiment.
+
+    Raises
+    ------
+    OSError
+        It cannot be seen.
+    """
+    return f'"{token}"' in (root / OWN_FOLDER / "lock").read_text(encoding="utf-8")
+
+
 def _me() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),

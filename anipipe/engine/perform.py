@@ -5,6 +5,7 @@ Nothing is renamed into place and nothing recorded here; that is the coordinator
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,14 +13,14 @@ import secrets
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
 from anipipe.engine.declare import Artifact, Names, Options, Stage, ThisUnit, as_read
 from anipipe.engine.digest import digest_file, prefix_digests
-from anipipe.engine.progress import Meter, telling
+from anipipe.engine.progress import Alarm, Meter, Patience, telling
 from anipipe.errors import AnipipeError, Notice
 
 #: Unfinished outputs are called ``.anipipe-TOKEN-…``, in the folder that they are meant for.
@@ -38,7 +39,23 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """All that a worker needs to know of a job; small, and free of the graph."""
+    """All that a worker needs to know of a job; small, and free of the graph.
+
+    Attributes
+    ----------
+    token : str
+        Of the run's lock.
+    number : int
+        Tells the jobs of one run apart.
+    meter : Meter, optional
+        Hears how far it is.
+    patience : Patience, optional
+        When it is taken to hang; never, if left out.
+    digests : mapping
+        What is known of its inputs, by path.
+    libraries : mapping
+        Versions that its results depend on.
+    """
 
     stage: Stage
     root: Path
@@ -47,7 +64,17 @@ class Task:
     inputs: tuple[Input, ...]
     outputs: tuple[tuple[Artifact, str], ...]
     token: str
+    number: int = 0
     meter: Meter | None = None
+    patience: Patience | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def black_box(self) -> Path:
+        """Where a worker says what it was at, if the job hangs; swept up with what else is unfinished."""
+        first = self.root / self.outputs[0][1]
+        return first.with_name(f"{TEMPORARY}{self.token}-{self.number}.stack")
 
 
 @dataclass(slots=True)
@@ -105,22 +132,40 @@ def perform(task: Task) -> Made | Failed:
     """
     began = time.perf_counter()
     temporaries: list[Path] = []
-    with warnings.catch_warnings(record=True) as caught, telling(task.meter):
+    with warnings.catch_warnings(record=True) as caught, _watched(task):
         warnings.simplefilter("always", Notice)
         try:
             made = _make(task, temporaries)
             result: Made | Failed = made
         except Exception as error:
-            _discard(temporaries)
+            discard(temporaries)
             result = _failure(error, task)
         except BaseException:
-            _discard(temporaries)
+            discard(temporaries)
             raise
     notices = list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, Notice)))
     if notices:
         result.notes["notices"] = notices
     result.seconds = time.perf_counter() - began
     return result
+
+
+@contextlib.contextmanager
+def _watched(task: Task) -> Iterator[None]:
+    """Pass on how far a job is, and end this process if it hangs."""
+    listeners = [] if task.meter is None else [task.meter.put]
+    alarm = None
+    if task.patience is not None:
+        with contextlib.suppress(OSError):  # no place to write: that is for the job itself to tell
+            task.black_box.parent.mkdir(parents=True, exist_ok=True)
+            alarm = Alarm(task.patience, task.black_box)
+            listeners.append(alarm.put_off)
+    try:
+        with telling(*listeners):
+            yield
+    finally:
+        if alarm is not None:
+            alarm.close()
 
 
 def _make(task: Task, temporaries: list[Path]) -> Made:
@@ -186,7 +231,8 @@ def _arguments(task: Task) -> dict[str, Any]:
     return arguments
 
 
-def _discard(temporaries: list[Path]) -> None:
+def discard(temporaries: Iterable[Path]) -> None:
+    """Remove outputs that are not going to be put in place."""
     for temporary in temporaries:
         try:
             temporary.unlink(missing_ok=True)

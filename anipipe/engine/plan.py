@@ -6,14 +6,12 @@ The same :meth:`Plan.examine` serves a run, where inputs have just been made, an
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from anipipe.engine.damage import damage_of
-from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit
+from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit, library_version
 from anipipe.engine.digest import EMPTY, Disk
 from anipipe.engine.freshness import PENDING, Situation, State, Verdict, judge
 from anipipe.engine.jobs import Examined, Job, Source
@@ -42,6 +40,7 @@ class Plan:
         self.tried: set[Job] = set()
         #: What is known to be wrong with the settings of jobs, which are blocked for it.
         self.objections: dict[Job, list[str]] = {}
+        self._waited_for: Mapping[str, str] = {}
         by_kind: dict[str, list[Unit]] = {}
         for unit in units:
             by_kind.setdefault(unit.kind, []).append(unit)
@@ -67,6 +66,16 @@ class Plan:
         self._whole = chosen is None
         for job in self.jobs:
             job.selected = job.stage.name in self._stages and (chosen is None or job.unit in chosen)
+
+    def wait_for(self, paths: Mapping[str, str]) -> None:
+        """Leave files that are still being written, and all that rests on them, for a later run.
+
+        Parameters
+        ----------
+        paths : mapping
+            Path relative to the root, to why it is waited for.
+        """
+        self._waited_for = paths
 
     def force(self, paths: Sequence[str]) -> None:
         """Mark the jobs whose outputs are named, or lie below a named folder, to be done whatever is there.
@@ -300,6 +309,7 @@ class Plan:
                 settled = self._wait_or_leave_out(source, producer, job, examined)
                 if settled:
                     continue
+            situation.waiting += [why for path in source.paths if (why := self._waited_for.get(path))]
             found = [digest(path, sampled=source.artifact.sampled) for path in source.paths]
             digests = [value for value in found if value is not None]
             if not found or len(digests) < len(found):
@@ -312,6 +322,7 @@ class Plan:
             examined.usable.append(source)
         situation.missing += self.objections.get(job, []) or _none_of(job, examined.usable)
         if job.stage.fan_in and not examined.usable:
+            situation.waiting += examined.postponed
             situation.missing.append("nothing to gather: none of its inputs is up to date")
         for role, read in job.stage.file_reads:
             if (read.found or not read.each) and not (
@@ -335,7 +346,10 @@ class Plan:
             if not source.gathered:
                 examined.stale_inputs.append(f"{producer.label} is {state}")
             return False
-        if source.gathered:
+        if state is State.WAITING:
+            # What can do without it does; a table of nothing else waits, too.
+            (examined.postponed if source.gathered else situation.waiting).append(f"{producer.label} waits")
+        elif source.gathered:
             situation.left_out.append(f"{producer.label}: {state}")
         else:
             situation.missing.append(f"{producer.label} {_plight(state)}")
@@ -360,7 +374,7 @@ def _fixed(stage: Stage, options: Options) -> Facts:
     """Return the facts of a job that are no files."""
     fixed: Facts = {"stage": stage.version}
     fixed.update((f"option:{name}", value) for name, value in options.facts().items())
-    fixed.update((f"library:{name}", _library_version(name)) for name in stage.libraries)
+    fixed.update((f"library:{name}", library_version(name)) for name in stage.libraries)
     return fixed
 
 
@@ -381,11 +395,3 @@ def _none_of(job: Job, usable: Sequence[Source]) -> list[str]:
 
 def _nowhere(artifact: Artifact) -> str:
     return f"no {artifact.name} anywhere" + (f" ({artifact.absent})" if artifact.absent else "")
-
-
-@lru_cache
-def _library_version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"

@@ -1,17 +1,19 @@
-"""How far a job is, for the user: told by stages, shown by whoever watches the run.
+"""How far a job is: told by stages, shown to the user, and taken as a sign of life.
 
 A stage calls :func:`tell`. In a worker process that goes by way of a small file, which the coordinator looks
-at now and then; nothing depends on it, so that a lost word is no loss.
+at now and then; nothing depends on it, so that a lost word is no loss. A job that gives no sign for too long
+hangs, and its worker ends itself: no other process can end a thread.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,61 @@ class Meter(Protocol):
 
     def put(self, done: int, total: int) -> None:
         """Note that so much of so much is done."""
+
+    def get(self) -> tuple[int, int] | None:
+        """Return what was noted last, where that is not passed on at once."""
+
+    def close(self) -> None:
+        """Forget what was noted."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a job may go on without a sign of life.
+
+    Attributes
+    ----------
+    seconds : float
+    per_unit : float
+        Seconds more for each unit of its work (a frame) as long as it has not told of any that is done.
+    """
+
+    seconds: float
+    per_unit: float = 0.0
+
+    def allowed(self, done: int, total: int) -> float:
+        """Return how many seconds may pass until the next word."""
+        return self.seconds + (0.0 if done else self.per_unit * total)
+
+
+class Alarm:
+    """Ends this process when a job hangs, whatever it hangs in, and says where it was.
+
+    Python's own threads cannot do that: code that never returns to the interpreter may hold its lock.
+
+    Parameters
+    ----------
+    patience : Patience
+    path : Path
+        Where each thread's stack goes; there is nothing in the file as long as all is well.
+    """
+
+    def __init__(self, patience: Patience, path: Path) -> None:
+        self._patience, self._path = patience, path
+        self._file = path.open("w", encoding="utf-8")
+        self.put_off(0, 0)
+
+    def put_off(self, done: int, total: int) -> None:
+        """Take note of a sign of life."""
+        seconds = self._patience.allowed(done, total)
+        faulthandler.dump_traceback_later(seconds, file=self._file, exit=True)
+
+    def close(self) -> None:
+        """Take the alarm away: the job has ended."""
+        faulthandler.cancel_dump_traceback_later()
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -72,18 +129,25 @@ class CallMeter:
         """Note that so much of so much is done."""
         self.call(done, total)
 
+    def get(self) -> None:
+        """Return nothing: it was passed on."""
+
+    def close(self) -> None:
+        """Nothing was kept."""
+
 
 class _Words:
     """The words of one job, not more often than anybody can read them."""
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter, self._last = meter, 0.0
+    def __init__(self, listeners: Sequence[Callable[[int, int], None]]) -> None:
+        self._listeners, self._last = listeners, 0.0
 
     def say(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._last >= _INTERVAL:
+        if now - self._last >= _INTERVAL or not done:
             self._last = now
-            self._meter.put(done, total)
+            for listen in self._listeners:
+                listen(done, total)
 
 
 _CURRENT: ContextVar[_Words | None] = ContextVar("words of the job that runs", default=None)
@@ -97,9 +161,9 @@ def tell(done: int, total: int) -> None:
 
 
 @contextlib.contextmanager
-def telling(meter: Meter | None) -> Iterator[None]:
-    """Have what is told meanwhile taken down by ``meter``."""
-    mark = _CURRENT.set(None if meter is None else _Words(meter))
+def telling(*listeners: Callable[[int, int], None]) -> Iterator[None]:
+    """Have what is told meanwhile passed on to ``listeners``."""
+    mark = _CURRENT.set(_Words(listeners) if listeners else None)
     try:
         yield
     finally:

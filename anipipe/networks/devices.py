@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from anipipe.engine.executors import DEVICE
 from anipipe.errors import ConfigError
 from anipipe.networks.models import Precision
 
@@ -81,6 +82,9 @@ def processors() -> int:
 
 
 def _device(name: str) -> torch.device:
+    own = os.environ.get(DEVICE, "auto")  # one of several, where each has a process to itself
+    if name in ("auto", "cuda") and own != "auto":
+        name = own
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

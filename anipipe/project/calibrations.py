@@ -11,7 +11,7 @@ from pathlib import Path
 from anipipe.config import Resolved
 from anipipe.engine.declare import Unit
 from anipipe.errors import DataError
-from anipipe.project.naming import BOARD_SUFFIXES, find_recordings, join, listed, suffix_of
+from anipipe.project.naming import BOARD_SUFFIXES, camera_in, find_recordings, join, listed, suffix_of
 
 _CALIBRATION = "calibration.toml"
 
@@ -111,9 +111,9 @@ def _add_recordings(root: Path, found: Found, resolved: Resolved, pattern: re.Pa
     recordings, nameless = find_recordings(root, unit.home, unit.names, pattern)
     left = listed(root, unit.label, "detections")
     for name in (name.removesuffix(".csv") for name in left if name.endswith(".csv")):
-        match = pattern.search(name)
-        if match is not None and match.group(1):
-            recordings.setdefault(name, (match.group(1), ()))
+        camera = camera_in(name, pattern)
+        if camera is not None:
+            recordings.setdefault(name, (camera, ()))
     for recording, (camera, paths) in recordings.items():
         board = Unit(
             kind="board",
@@ -124,6 +124,7 @@ def _add_recordings(root: Path, found: Found, resolved: Resolved, pattern: re.Pa
             names={**unit.names, "recording": recording, "camera": camera},
             settings=resolved,
             files={"board recording": paths},
+            batch=unit.label,
         )
         unit.related["board"].append(board)
     told = [

@@ -17,8 +17,17 @@ from typing import Any
 from anipipe.config import Layer, Resolved, read_layer, resolve
 from anipipe.engine.declare import Unit
 from anipipe.errors import ConfigError, DataError, NotHereError
+from anipipe.guards import check_names, visible
 from anipipe.project.calibrations import check_shared, find_calibration
-from anipipe.project.finding import CONFIG, RESOLVED_FOLDER, absolute, inside, is_ours
+from anipipe.project.finding import (
+    CONFIG,
+    DEEPEST,
+    RESOLVED_FOLDER,
+    absolute,
+    experiment_above,
+    inside,
+    is_ours,
+)
 from anipipe.project.models import Models, name_joints
 from anipipe.project.naming import (
     check_cameras,
@@ -32,7 +41,7 @@ from anipipe.project.naming import (
 #: DeepLabCut's and Anipose's folder of labelled frames, with copies of configurations in it.
 _LABELED_DATA = "labeled-data"
 #: What holds for all sessions together.
-_OF_THE_EXPERIMENT = ("path", "nesting", "summaries", "pipeline.summaries")
+_OF_THE_EXPERIMENT = ("path", "nesting", "summaries", "pipeline.summaries", "jobs", "cluster", "nightly")
 _RESULT_FOLDERS = ("pose_2d_filter", "pose_3d", "pose_3d_filter", "angles")
 _SESSION_FOLDERS = ("videos_raw", "videos_uncompressed", "predictions", "pose_2d")
 
@@ -142,7 +151,9 @@ class _Walker:
         experiment = self.experiment
         self._visit("", (self._layers[0],), 0, ())
         while self._links:  # after all real folders, so that what is linked twice is met under its own name
-            self._visit(*self._links.pop(0))
+            link = self._links.pop(0)
+            if self._may_follow(link[0]):
+                self._visit(*link)
         config = self.top.config
         names = {
             **_folder_names(self.top),
@@ -181,6 +192,9 @@ class _Walker:
     ) -> None:
         """Look at one folder, and then at those in it; ``calibrations`` has the nearest one above, if any."""
         path = self.root / folder
+        if depth > DEEPEST:
+            self.experiment.notices.append(f"{folder}: {depth} folders deep; nothing in it is looked at")
+            return
         try:
             stat = path.stat()
             if (stat.st_dev, stat.st_ino) in self._visited:
@@ -222,6 +236,22 @@ class _Walker:
             else:
                 self._visit(*below)
 
+    def _may_follow(self, link: str) -> bool:
+        """Say whether a linked folder is to be looked into: not if it is one that the experiment lies in."""
+        target, root = (self.root / link).resolve(), self.root.resolve()
+        if root != target and root.is_relative_to(target):
+            self.experiment.notices.append(
+                f"{link}: passed over, it is a link to {target}, which holds this experiment"
+            )
+            return False
+        other = experiment_above(target.parent)
+        if other is not None and other.resolve() != root:
+            self.experiment.notices.append(
+                f"{link} is a link into another experiment, {other}: results are written there, over those "
+                "of its own; link its folder of videos into a session of this experiment instead"
+            )
+        return True
+
     def _layers_below(self, folder: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """Add the settings of a folder below the experiment's, unless they are another program's.
 
@@ -257,7 +287,7 @@ class _Walker:
             )
 
     def _problem(self, where: str, message: str) -> None:
-        self.experiment.problems.append(Problem(where, message))
+        self.experiment.problems.append(Problem(visible(where), message))
 
     def _calibration(
         self, folder: str, names: Mapping[str, str], inside: set[str], resolved: Resolved, above: bool
@@ -296,6 +326,7 @@ class _Walker:
 
     def _session(self, folder: str, resolved: Resolved, calibrations: Sequence[Unit]) -> Unit:
         config = resolved.config
+        check_names([folder], self.root)
         names = {
             **_folder_names(resolved),
             "session": f"{folder}/" if folder else "",
@@ -305,6 +336,7 @@ class _Walker:
         session = Unit("session", folder or ".", folder, "session", folder, names, resolved, {}, related)
         related["session"] = [session]
         found = find_videos(self.root, folder, names)
+        check_names(found, self.root / folder)
         pattern = re.compile(config.triangulation.cam_regex) if config.triangulation.cam_regex else None
         trials: dict[str, list[tuple[str, str]]] = {}
         for video in sorted(found, key=natural):
@@ -350,9 +382,9 @@ class _Walker:
     @staticmethod
     def _unit(session: Unit, kind: str, name: str, names: dict[str, str]) -> Unit:
         label = join(session.home, name)
-        return Unit(
-            kind, label, session.home, name, session.group, {**session.names, **names}, session.settings
-        )
+        names = {**session.names, **names}
+        batch = join(session.home, names["trial"])
+        return Unit(kind, label, session.home, name, session.group, names, session.settings, batch=batch)
 
 
 def _within(inner: str, outer: str) -> bool:

@@ -55,6 +55,11 @@ def uses_network(video: Unit) -> bool:
     return bool(video.files.get(MODEL.name))
 
 
+def device_of(video: Unit) -> str:
+    """Return the device that the network of a video is to run on; none where there is no network."""
+    return video.settings.config.network.device if uses_network(video) else ""
+
+
 def find_pose(
     prediction: Prediction | None,
     model: ModelSource | None,
@@ -165,5 +170,5 @@ STAGE = Stage(
     writes=POSE_2D,
     options=PoseOptions,
     narrow=PoseOptions.for_video,
-    heavy=uses_network,
+    device=device_of,
 )

@@ -180,6 +180,8 @@ class Failing:
 
     capacity = 3
     elsewhere = False
+    tells = False
+    meter = InProcess.meter
 
     def __init__(self, dies) -> None:
         self.dies, self.restarts, self.tasks = dies, 0, []
@@ -254,6 +256,8 @@ class Late:
 
     capacity = 3
     elsewhere = False
+    tells = False
+    meter = InProcess.meter
 
     def __init__(self, dies) -> None:
         self.dies, self.tasks, self.running = dies, [], []

@@ -16,6 +16,7 @@ from anipipe.engine.declare import Artifact, Registry, Stage, Unit, optional
 from anipipe.engine.digest import Disk
 from anipipe.engine.executors import InProcess, LocalProcesses
 from anipipe.engine.freshness import State
+from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
 from anipipe.engine.plan import Plan
 from anipipe.engine.progress import tell
@@ -82,8 +83,10 @@ def plan(
 def bring_up_to_date(opened: Plan, heavy: LocalProcesses | None = None) -> Watcher:
     watcher = Watcher()
     executor = LocalProcesses(2)
+    lanes = [Lane(executor, lambda device: heavy is None or not device)]
+    lanes += [] if heavy is None else [Lane(heavy, bool)]
     with Lock(opened.disk.root) as lock:
-        Runner(opened, executor, lock, watcher, heavy).run()
+        Runner(opened, lanes, lock, watcher).run()
     for each in (executor, heavy):
         if each is not None:
             each.close()
@@ -140,14 +143,14 @@ def meet(source: str | None, tool: str | None, options: Options) -> str:
     return f"{os.getpid()} {began} {time.time()}\n"
 
 
-def is_heavy(unit: Unit) -> bool:
-    return "tool" in unit.files
+def device(unit: Unit) -> str:
+    return "auto" if "tool" in unit.files else ""
 
 
 def test_heavy_jobs_run_one_at_a_time_in_one_process_and_others_beside_them(tmp_path: Path) -> None:
     for name in "ts":
         (tmp_path / name).write_text(str(tmp_path))
-    stage = dataclasses.replace(STAGE, run=meet, heavy=is_heavy)
+    stage = dataclasses.replace(STAGE, run=meet, device=device)
     files = {f"a{n}": {"tool": ("t",)} for n in range(4)} | {f"b{n}": {"source": ("s",)} for n in range(2)}
     bring_up_to_date(plan(tmp_path, files, {}, stage), LocalProcesses(1))
     lines = {item: (tmp_path / f"out/{item}.txt").read_text().split()[:3] for item in files}
@@ -174,7 +177,7 @@ def test_how_far_a_job_is_is_told_here_and_from_workers(tmp_path: Path, workers:
     watcher = Watcher()
     executor = LocalProcesses(workers) if workers > 1 else InProcess()
     with Lock(tmp_path) as lock:
-        Runner(opened, executor, lock, watcher).run()
+        Runner(opened, [Lane(executor, lambda device: True)], lock, watcher).run()
     executor.close()
     assert {total for _, total in watcher.words["work x"]} == {3}
     assert len({done for done, _ in watcher.words["work x"]}) >= 1
@@ -201,7 +204,7 @@ def die_once(source: str | None, tool: str | None, options: Options) -> str:
 def test_a_heavy_job_that_ends_its_worker_leaves_the_others_alone(tmp_path: Path) -> None:
     for name in "ts":
         (tmp_path / name).write_text(str(tmp_path))
-    stage = dataclasses.replace(STAGE, run=die_once, heavy=is_heavy)
+    stage = dataclasses.replace(STAGE, run=die_once, device=device)
     (tmp_path / "heavy").touch()
     opened = plan(tmp_path, {"a": {"tool": ("t",)}, "b": {"source": ("s",)}}, {}, stage)
     bring_up_to_date(opened, LocalProcesses(1))

@@ -38,6 +38,7 @@ from anipipe.engine.digest import Disk
 from anipipe.engine.executors import Executor, InProcess, LocalProcesses
 from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.jobs import Job
+from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import Records
@@ -326,6 +327,7 @@ class Lab:
                     {**names, "item": name},
                     settings,
                     {"source": (f"{group}/source/{name}.txt",)},
+                    batch=group,
                 )
                 for name in sorted(found)
             ]
@@ -360,6 +362,8 @@ class Lab:
         only: Iterable[str] | None = None,
         force: Sequence[str] = (),
         watcher: Watcher | None = None,
+        lanes: Sequence[Lane] = (),
+        **more: Any,
     ) -> Done:
         watcher = watcher or Watcher()
         executor = executor or InProcess()
@@ -373,7 +377,8 @@ class Lab:
             sweeper.begin()
             plan.examine_all()
             plan.records.compact()
-            runner = Runner(plan, executor, lock, watcher)
+            lanes = lanes or [Lane(executor, lambda device: True)]
+            runner = Runner(plan, lanes, lock, watcher, **more)
             finished = lost = False
             try:
                 runner.run()

@@ -1,0 +1,168 @@
+"""Dask clusters as ``[cluster]`` describes them: one that runs, workers on this machine, or jobs of SLURM."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anipipe.config.running import ClusterSettings
+from anipipe.engine.dask_executor import GPU, Cluster, ClusterError
+from anipipe.engine.executors import DEVICE, THREADS
+from anipipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_ANSWERS_WITHIN = 60.0  # seconds in which a scheduler answers, and has workers
+#: A worker's death is the job's own; what is lost with it is begun anew by the run, which counts.
+_SETTINGS = {"distributed.scheduler.allowed-failures": 0}
+
+
+@contextmanager
+def open_cluster(settings: ClusterSettings, root: Path, workers: int) -> Iterator[Cluster]:
+    """Connect to a cluster, or start one and end it afterwards.
+
+    Parameters
+    ----------
+    settings : ClusterSettings
+    root : Path
+        Of the experiment.
+    workers : int
+        How many to start, where the settings leave that open.
+
+    Raises
+    ------
+    UsageError
+        Dask is not installed, or what the settings name is not there.
+    ClusterError
+        The scheduler does not answer, or has no workers.
+    """
+    try:
+        import dask
+        import distributed  # noqa: F401 - is it there?
+    except ImportError as error:
+        raise UsageError('--executor dask needs Dask: pip install "anipipe[dask]"') from error
+    for name in ("distributed", "distributed.nanny", "distributed.worker.memory", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # workers that die are told of by the run
+    with dask.config.set(_SETTINGS):
+        if settings.address:
+            with _there(settings.address, root) as cluster:
+                yield cluster
+            return
+        count = settings.workers or workers
+        start = _slurm if settings.kind == "slurm" else _local
+        started = start(settings, root, max(count - settings.gpus, 0), settings.gpus)
+        try:
+            with _closing(Cluster(started.get_client, started.scheduler_address, ours=True)) as cluster:
+                _await_workers(cluster, patient=settings.kind == "slurm")
+                yield cluster
+        finally:
+            started.close(timeout=20)
+
+
+@contextmanager
+def _there(address: str, root: Path) -> Iterator[Cluster]:
+    from distributed import Client
+
+    file = None if "://" in address else root / Path(address).expanduser()
+    if file is not None and not file.is_file():
+        raise UsageError(
+            f"cluster.address = {address!r}: neither tcp://host:port, nor a scheduler file (there is no {file})"
+        )
+
+    def connect() -> Client:
+        # Read here, since a client waits without end for a file that is not there.
+        where = address if file is None else json.loads(file.read_text(encoding="utf-8"))["address"]
+        return Client(where, timeout=_ANSWERS_WITHIN, set_as_default=False)
+
+    with _closing(Cluster(connect, address, ours=False)) as cluster:
+        _await_workers(cluster, patient=False)
+        yield cluster
+
+
+@contextmanager
+def _closing(cluster: Cluster) -> Iterator[Cluster]:
+    finished = False
+    try:
+        yield cluster
+        finished = True
+    finally:
+        cluster.close(kill=not finished)
+
+
+def _await_workers(cluster: Cluster, *, patient: bool) -> None:
+    """Wait for the first worker: for ever, where a queue has to be waited for."""
+    try:
+        cluster.client.wait_for_workers(1, timeout=None if patient else _ANSWERS_WITHIN)
+    except TimeoutError as error:
+        raise ClusterError(
+            f"the Dask scheduler at {cluster.where} has no workers; start some: "
+            f"dask worker {cluster.where} --nthreads 1 --nworkers 4"
+        ) from error
+
+
+def _local(settings: ClusterSettings, root: Path, plain: int, gpus: int) -> Any:
+    from distributed import LocalCluster, Nanny
+
+    cluster = LocalCluster(
+        n_workers=0,
+        threads_per_worker=1,
+        memory_limit=settings.memory,
+        env=THREADS,
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+    )
+    options = {**cluster.new_spec["options"], "resources": {GPU: 1}}
+    for number in range(gpus):
+        env = {**THREADS, DEVICE: f"cuda:{number}" if gpus > 1 else "auto"}
+        cluster.worker_spec[f"gpu-{number}"] = {"cls": Nanny, "options": {**options, "env": env}}
+    cluster.scale(plain + gpus)
+    return cluster
+
+
+def _slurm(settings: ClusterSettings, root: Path, plain: int, gpus: int) -> Any:
+    if shutil.which("sbatch") is None:
+        raise UsageError('cluster.kind = "slurm": there is no sbatch here; run this on a login node')
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError as error:
+        raise UsageError('cluster.kind = "slurm" needs dask-jobqueue: pip install "anipipe[dask]"') from error
+    logs = root / settings.log_folder
+    logs.mkdir(parents=True, exist_ok=True)
+    cluster = SLURMCluster(
+        cores=1,
+        processes=1,
+        memory=settings.memory,
+        queue=settings.queue,
+        account=settings.account,
+        walltime=settings.walltime,
+        job_extra_directives=list(settings.directives),
+        job_script_prologue=[*settings.prologue, *(f"export {k}={v}" for k, v in THREADS.items())],
+        log_directory=str(logs),
+        python=sys.executable,
+        worker_extra_args=["--lifetime-stagger", "1m"],
+        n_workers=0,
+    )
+    spec = _with_gpu(cluster.new_spec, settings)
+    for number in range(gpus):
+        cluster.worker_spec[f"gpu-{number}"] = spec
+    cluster.scale(plain + gpus)
+    return cluster
+
+
+def _with_gpu(spec: dict[str, Any], settings: ClusterSettings) -> dict[str, Any]:
+    """Return the description of a SLURM job whose worker has a GPU."""
+    spec = copy.deepcopy(spec)
+    options = spec["options"]
+    options["worker_extra_args"] = [*options["worker_extra_args"], "--resources", f"{GPU}=1"]
+    options["job_extra_directives"] = [*options["job_extra_directives"], "--gres=gpu:1"]
+    if settings.gpu_queue:
+        options["queue"] = settings.gpu_queue
+    return spec
