@@ -80,7 +80,8 @@ class Artifact:
     write : callable
         ``write(value, path)``; the path is a temporary one with the right suffix.
     describe : callable
-        ``describe(value)``: small facts worth keeping with the record, such as joint names.
+        ``describe(value)``: small facts worth keeping with the record, such as joint names. ``frames`` among
+        them says how much work there is in it, which those who read it may take time for.
     absent : str
         What to tell a user when it is missing: where it should be, or what to do.
     sampled : bool

@@ -51,6 +51,8 @@ class Task:
         Hears how far it is.
     patience : Patience, optional
         When it is taken to hang; never, if left out.
+    frames : int
+        How much there is in its inputs, where that is known.
     digests : mapping
         What is known of its inputs, by path.
     libraries : mapping
@@ -67,6 +69,7 @@ class Task:
     number: int = 0
     meter: Meter | None = None
     patience: Patience | None = None
+    frames: int = 0
     digests: Mapping[str, str] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
 
@@ -159,6 +162,7 @@ def _watched(task: Task) -> Iterator[None]:
         with contextlib.suppress(OSError):  # no place to write: that is for the job itself to tell
             task.black_box.parent.mkdir(parents=True, exist_ok=True)
             alarm = Alarm(task.patience, task.black_box)
+            alarm.put_off(0, task.frames)
             listeners.append(alarm.put_off)
     try:
         with telling(*listeners):

@@ -70,7 +70,6 @@ class Alarm:
     def __init__(self, patience: Patience, path: Path) -> None:
         self._patience, self._path = patience, path
         self._file = path.open("w", encoding="utf-8")
-        self.put_off(0, 0)
 
     def put_off(self, done: int, total: int) -> None:
         """Take note of a sign of life."""

@@ -237,9 +237,15 @@ class Runner:
             number=self._numbers,
             meter=running.meter,
             patience=self._patience if lane.executor.elsewhere else None,
+            frames=max((self._frames(source.producer) for source in usable), default=0),
             digests={key.partition(":")[2]: facts[key] for key in facts if key[:3] in ("in:", "wit")},
             libraries={key.partition(":")[2]: facts[key] for key in facts if key[:8] == "library:"},
         )
+
+    def _frames(self, producer: Job | None) -> int:
+        """Return how much there is in what a job has made, as far as it was noted."""
+        frames = 0 if producer is None else self.plan.claims(producer).notes.get("frames")
+        return frames if isinstance(frames, int) else 0
 
     def _finish(self, lane: Lane, done: Iterable[Future[Made | Failed]]) -> None:
         dead = []

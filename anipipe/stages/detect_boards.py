@@ -11,6 +11,7 @@ import numpy as np
 
 from anipipe.artifacts import BOARD_DETECTIONS, BOARD_RECORDING, BoardRecording
 from anipipe.engine.declare import Stage
+from anipipe.engine.progress import tell
 from anipipe.errors import Notice
 from anipipe.formats.board_detections import BoardDetections
 from anipipe.numerics.boards.detection import Detections, detect_board
@@ -60,12 +61,14 @@ def detect_boards(recording: BoardRecording, *, options: DetectionOptions) -> Bo
     """
     board = options.board()
     frames = recording.open()
+    count = frames.count()
     found = detect_board(
         frames.frames(grey=True),
         board,
         inverted=options.inverted,
         mirrored=options.mirrored,
         legacy=options.legacy,
+        progress=lambda done: tell(done, count),
     )
     if found.diagnosis:
         warnings.warn(found.diagnosis, Notice, stacklevel=2)

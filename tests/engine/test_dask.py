@@ -66,7 +66,7 @@ class Processes:
         from distributed import Client
 
         address = json.loads(self.file.read_text())["address"]
-        return Client(address, timeout=20, set_as_default=False)
+        return Client(address, timeout=5, set_as_default=False)
 
     def close(self) -> None:
         for process in (*self.workers, self.scheduler):

@@ -13,8 +13,10 @@ its job misbehave: see :func:`misbehave`.
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
+import re
 import signal
 import sys
 import time
@@ -41,6 +43,7 @@ from anipipe.engine.jobs import Job
 from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
 from anipipe.engine.plan import Plan
+from anipipe.engine.progress import tell
 from anipipe.engine.records import Records
 from anipipe.engine.runner import Outcome, Runner
 from anipipe.engine.sweeping import Sweeper
@@ -99,6 +102,15 @@ def misbehave(text: str) -> None:
         raise ValueError("a defect")
     if "DIE-RUNNING" in text:
         os.kill(os.getpid(), signal.SIGKILL)
+    if "HANG" in text:
+        ctypes.PyDLL(None).sleep(60)  # in C, holding the interpreter's lock
+    if "TELL" in text:
+        for number in range(1, 9):
+            tell(number, 8)
+            time.sleep(0.55)
+    if "LONG" in text:
+        tell(0, int("".join(re.findall(r"LONG (\d+)", text))))
+        time.sleep(4)
     if "NOTICE" in text:
         warnings.warn("an odd text", Notice, stacklevel=1)
 
