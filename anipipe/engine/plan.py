@@ -1,4 +1,4 @@
-"""The graph of jobs, and each job's verdict.
+"""Each job's verdict.
 
 The same :meth:`Plan.examine` serves a run, where inputs have just been made, and a look ahead (``status``,
 ``--dry-run``), where they are only known to be going to be.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from anipipe.engine.damage import damage_of
-from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit, library_version
+from anipipe.engine.declare import Artifact, Registry, Stage, Unit
 from anipipe.engine.digest import EMPTY, Disk
 from anipipe.engine.freshness import PENDING, Situation, State, Verdict, judge
+from anipipe.engine.graph import Graph
 from anipipe.engine.jobs import Examined, Job, Source
-from anipipe.engine.records import Claims, Facts, Records
-from anipipe.errors import AnipipeError, NotHereError
+from anipipe.engine.records import Claims, Records
+from anipipe.errors import NotHereError
 
 
 class Plan:
@@ -32,8 +32,8 @@ class Plan:
 
     def __init__(self, registry: Registry, units: Iterable[Unit], disk: Disk, records: Records) -> None:
         self.registry, self.disk, self.records = registry, disk, records
-        self.by_output: dict[str, Job] = {}
-        self.dependents: dict[Job, list[Job]] = {}
+        graph = Graph(registry, units, disk, records)
+        self.jobs, self.by_output, self.dependents = graph.jobs, graph.by_output, graph.dependents
         self.verdicts: dict[Job, Examined] = {}
         self._stages, self._whole = {stage.name for stage in registry}, True
         #: Jobs that a run has tried and failed at: nothing more is to come from them.
@@ -41,16 +41,6 @@ class Plan:
         #: What is known to be wrong with the settings of jobs, which are blocked for it.
         self.objections: dict[Job, list[str]] = {}
         self._waited_for: Mapping[str, str] = {}
-        by_kind: dict[str, list[Unit]] = {}
-        for unit in units:
-            by_kind.setdefault(unit.kind, []).append(unit)
-        self._facts: dict[tuple[str, int], tuple[Options, Facts, Mapping[str, Any]]] = {}
-        self.jobs = [
-            job
-            for stage in registry
-            for unit in by_kind.get(stage.per, ())
-            if stage.enabled(unit.settings) and (job := self._job(stage, unit)) is not None
-        ]
 
     def select(self, stages: Iterable[Stage], *, units: Iterable[Unit] | None = None) -> None:
         """Choose which jobs are to be brought up to date.
@@ -209,92 +199,6 @@ class Plan:
             if key.partition(":")[0] in collected and key not in taken and (claims.done or claims.intents)
         ]
 
-    def _job(self, stage: Stage, unit: Unit) -> Job | None:
-        options, fixed, introduced = self._options(stage, unit)
-        sources: list[Source] = []
-        for role, read in stage.file_reads:
-            found = self._sources(role, read, unit, stage.fan_in)
-            if found is None and not read.optional and not (read.found and self._was_made(stage, unit)):
-                return None  # switched off for this unit, and with it what would be made of it
-            sources.extend(found or ())
-        reads = stage.file_reads
-        if not sources and (stage.fan_in or (reads and all(read.optional for _, read in reads))):
-            return None  # there is nothing to make it from
-        if not self._is_ours_to_make(stage, unit):
-            return None
-        outputs = {artifact.paths(unit)[0]: artifact for artifact in stage.outputs}
-        if len(outputs) < len(stage.outputs):
-            raise AnipipeError(f"{stage.name} {unit.label}: two of its outputs would be {', '.join(outputs)}")
-        home, key = _place(stage, unit)
-        job = Job(stage, unit, home, key, options, fixed, introduced, sources, outputs)
-        for path in outputs:
-            if path in self.by_output:
-                other = self.by_output[path]
-                raise AnipipeError(
-                    f"{job.label} and {other.label} would both write {path}: rename one of their files"
-                )
-            self.by_output[path] = job
-        self.dependents[job] = []
-        for source in sources:
-            if source.producer is not None:
-                self.dependents[source.producer].append(job)
-        return job
-
-    def _options(self, stage: Stage, unit: Unit) -> tuple[Options, Facts, Mapping[str, Any]]:
-        # Most sessions of a lab share one settings object, and with it their options.
-        key = (stage.name, id(unit.settings))
-        if key not in self._facts:
-            options = stage.options.of(unit.settings)
-            self._facts[key] = options, _fixed(stage, options), stage.options.introduced()
-        options, fixed, introduced = self._facts[key]
-        own = options if stage.narrow is None else stage.narrow(options, unit)
-        if own is options:
-            return options, fixed, introduced
-        return own, _fixed(stage, own), own.introduced()
-
-    def _sources(self, role: str, read: Read, unit: Unit, fan_in: bool) -> list[Source] | None:
-        """Return what a read comes to for a unit; ``None`` if it is switched off for all it could be of."""
-        artifacts = read.artifacts
-        units = [unit] if artifacts[0].per == unit.kind else unit.related.get(artifacts[0].per, [])
-        found = []
-        for other in units:
-            artifact = next((a for a in artifacts if self._wanted(a, other)), None)
-            if artifact is not None:
-                paths = artifact.paths(other)
-                if read.found and not paths:
-                    continue
-                producer = self.by_output.get(paths[0]) if paths else None
-                found.append(
-                    Source(
-                        role,
-                        artifact,
-                        other,
-                        paths,
-                        producer,
-                        read.optional,
-                        read.consulted,
-                        read.gathered or fan_in,
-                    )
-                )
-        return found if found or not (units or read.found) else None
-
-    def _wanted(self, artifact: Artifact, unit: Unit) -> bool:
-        """Say whether an artifact is made for a unit, was found, or is made by no stage at all."""
-        if artifact.name in unit.files or artifact.name not in self.registry.producers:
-            return True
-        return any(path in self.by_output for path in artifact.paths(unit))
-
-    def _is_ours_to_make(self, stage: Stage, unit: Unit) -> bool:
-        """Say whether outputs without a place of their own have one, and nobody's file lies in it."""
-        places = [artifact.paths(unit) for artifact in stage.outputs if not artifact.pattern]
-        if not all(places):
-            return False
-        return self._was_made(stage, unit) or not any(self.disk.exists(path) for path, *_ in places)
-
-    def _was_made(self, stage: Stage, unit: Unit) -> bool:
-        """Say whether a stage has once made something for a unit."""
-        return any(True for _ in self.records.claims(*_place(stage, unit)).made())
-
     def _situation(self, job: Job, sources: Iterable[Source]) -> Examined:
         facts = dict(job.fixed)
         digest = self.disk.digest
@@ -359,23 +263,8 @@ class Plan:
         return all(self.disk.exists(path) for path in source.paths)
 
 
-def _place(stage: Stage, unit: Unit) -> tuple[str, str]:
-    """Return the folder that keeps a job's records, and its key there."""
-    # A collection outlives the folders of its parts, so the root remembers what is in it.
-    home, key = ("", unit.label) if stage.collected else (unit.home, unit.key)
-    return home, f"{stage.name}:{key}"
-
-
 def _plight(state: State) -> str:
     return {State.FAILED: "failed", State.BLOCKED: "is blocked"}.get(state, f"is {state}")
-
-
-def _fixed(stage: Stage, options: Options) -> Facts:
-    """Return the facts of a job that are no files."""
-    fixed: Facts = {"stage": stage.version}
-    fixed.update((f"option:{name}", value) for name, value in options.facts().items())
-    fixed.update((f"library:{name}", library_version(name)) for name in stage.libraries)
-    return fixed
 
 
 def _absence(source: Source) -> str:

@@ -161,8 +161,9 @@ class Runner:
 
     def _fill(self) -> None:
         """Start as much as there is room for, unless the time is up."""
-        if self._time_is_up():
-            for queue in self._queues.values():
+        # What is put off makes others ready, which are then put off in their turn.
+        while self._time_is_up() and (queued := [queue for queue in self._queues.values() if queue]):
+            for queue in queued:
                 while queue:
                     running = queue.pop()
                     self._settle_untouched(running.job, running.examined)
