@@ -54,7 +54,7 @@ def result_lines(result: Result) -> Iterator[str]:
     """Yield what a run did, and what it could not do."""
     plan, outcome = result.opened.plan, result.outcome
     selected = [job for job in plan.jobs if job.selected]
-    blocked = [job for job in outcome.blocked if not job.stage.fan_in and not _is_echo(result.opened, job)]
+    blocked = [job for job in outcome.blocked if not job.stage.fan_in and not states.is_echo(plan, job)]
     yield from _job_lines(result.opened, blocked)
     for text in dict.fromkeys(text for job in selected for text in plan.verdicts[job].stale_inputs):
         yield wrapped(f"{text}; it was used as it is (--upstream makes it again)", paint("note: ", "yellow"))
@@ -207,13 +207,6 @@ def _spared_lines(opened: Opened) -> Iterator[str]:
                 f"{len(spared)} {spared[0].artifact.name}: --force {path}",
                 paint("note: ", "yellow"),
             )
-
-
-def _is_echo(opened: Opened, job: Job) -> bool:
-    """Say whether the reasons of a job only repeat that something before it could not be done."""
-    return all(
-        reason.endswith((" failed", " is blocked")) for reason in opened.plan.verdicts[job].verdict.reasons
-    )
 
 
 def _jobs(count: int) -> str:

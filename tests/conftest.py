@@ -72,6 +72,10 @@ tail = ["neck", "hip", "tail"]
 """
 
 
+#: Commands that run no jobs.
+NO_JOBS = ("status", "config", "init", "adopt", "clean", "runs", "log", "draw-board", "calibration")
+
+
 @dataclass
 class Lab:
     """An experiment on disk with its truth."""
@@ -86,9 +90,7 @@ class Lab:
         In this process and serially, unless the arguments say otherwise: that is quickest.
         """
         command = arguments[0]
-        if command not in ("status", "config", "init", "adopt", "draw-board", "calibration") and not any(
-            a.startswith("-j") for a in arguments
-        ):
+        if command not in NO_JOBS and not any(a.startswith("-j") for a in arguments):
             arguments = (*arguments, "-j1")
         printed = io.StringIO()
         with contextlib.chdir(self.root), redirect_stdout(printed), redirect_stderr(printed):

@@ -15,7 +15,9 @@ import anipipe
 PACKAGE = Path(anipipe.__file__).parent
 LEVELS = {
     "": 0,
-    "errors": 0,
+    "errors": -1,
+    "guards": 0,
+    "pickles": 0,
     "suggest": 0,
     "config": 1,
     "numerics": 1,
@@ -29,10 +31,13 @@ LEVELS = {
     "console": 5,
     "views": 5,
     "network_views": 5,
+    "doctor_views": 5,
+    "night_views": 5,
+    "clean_views": 5,
     "cli": 5,
 }
 #: These make one layer of their own at the top.
-TOGETHER = {"console", "views", "network_views", "cli"}
+TOGETHER = {"console", "views", "network_views", "doctor_views", "night_views", "clean_views", "cli"}
 #: These may print; progress is drawn as it comes.
 PRINT = {"cli", "console"}
 HEAVY = (

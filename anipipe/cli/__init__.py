@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -14,16 +17,26 @@ from anipipe.engine.executors import limit_threads
 
 limit_threads()  # before anything imports a numerical library
 
-from anipipe.cli import _looking, _making, _networks, _running  # noqa: E402
+from anipipe.cli import _doctor, _looking, _making, _networks, _nightly, _running, _tidying  # noqa: E402
 from anipipe.cli._shared import CONTEXT, complain  # noqa: E402
+from anipipe.engine.perform import explain_os_error  # noqa: E402
 from anipipe.errors import AnipipeError  # noqa: E402
 from anipipe.stages import REGISTRY  # noqa: E402
 
 
 def main() -> None:
     """Run the command line and end the process."""
-    signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(invoke(sys.argv[1:]))
+    # The plan of a lab is a million small objects that live to the end: looking for garbage among them is vain.
+    gc.set_threshold(100_000, 50, 100)
+    interruption = Interruption()
+    signal.signal(signal.SIGTERM, interruption)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored, as behind nohup
+        signal.signal(signal.SIGINT, interruption)
+    status = invoke(sys.argv[1:])
+    if interruption.taken:  # Python takes handlers away while it ends, and one more would end it at once
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+    sys.exit(status)
 
 
 def invoke(arguments: Sequence[str]) -> int:
@@ -43,13 +56,33 @@ def invoke(arguments: Sequence[str]) -> int:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe, such as head, has seen enough
             sys.stderr.close()
             return 0
-        complain(str(error))
+        complain(explain_os_error(error, Path()))
         return 1
     return status if isinstance(status, int) else 0
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class Interruption:
+    """Ends what runs, by Ctrl-C or from outside; who is impatient does not disturb the tidying up.
+
+    One more is taken for meant after a while: something may not have ended.
+    """
+
+    PATIENCE = 15.0  # seconds
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    @property
+    def taken(self) -> bool:
+        """Whether there was one."""
+        return self._last is not None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        now = time.monotonic()
+        if self._last is None or now - self._last > self.PATIENCE:
+            self._last = now
+            raise KeyboardInterrupt
 
 
 @click.group(context_settings=CONTEXT)
@@ -68,9 +101,10 @@ def cli() -> None:
 
 
 for _command in (
-    *(_looking.status, _looking.config, _looking.calibration),
-    *(_making.init, _making.draw_board, _making.adopt),
+    *(_looking.status, _looking.config, _looking.calibration, _doctor.doctor),
+    *(_making.init, _making.draw_board, _making.adopt, _tidying.clean),
     *(_networks.create_training_dataset, _networks.train, _networks.evaluate, _networks.bench_model),
+    *(_nightly.nightly, _nightly.runs, _nightly.log),
     *_running.stage_commands(REGISTRY),
 ):
     cli.add_command(_command)

@@ -11,6 +11,7 @@ import click
 
 from anipipe.console import paint, printable
 from anipipe.engine.declare import Unit
+from anipipe.engine.perform import explain_os_error
 from anipipe.errors import AnipipeError, LockedError, Notice
 from anipipe.project import Experiment
 
@@ -81,8 +82,7 @@ def complain(text: str) -> None:
 
 def told(error: AnipipeError | OSError, root: Path) -> int:
     """Tell what keeps one experiment from being processed, and return the status for it."""
-    known = isinstance(error, AnipipeError)
-    complain(str(error) if known else f"{root}: {error}")
+    complain(str(error) if isinstance(error, AnipipeError) else explain_os_error(error, root))
     return error.exit_status if isinstance(error, AnipipeError) else 1
 
 

@@ -22,6 +22,8 @@ from anipipe.errors import AnipipeError, Notice
 from anipipe.project.naming import suffix_of
 
 _FOREIGN = (State.GIVEN, State.EDITED, State.CONFLICT)
+#: Noted with the record of a job whose outputs somebody else made: they are never cleaned away.
+ADOPTED = "adopted"
 #: Files that other programs leave behind, by the end of their names, and why they are of no use here.
 _LEFT_BEHIND = {
     "detections.pickle": "Anipose's board detections; never opened, since a pickle can run any program. "
@@ -149,7 +151,7 @@ def _take_in(opened: Opened, job: Job, examined: Examined, record: bool, result:
     facts = {k: None if k[:8] == "library:" else value for k, value in examined.situation.facts.items()}
     facts |= {f"out:{path}": digest for path, digest in outputs.items()}
     if record:
-        plan.records.append(job.home, job.key, "done", sync=True, facts=facts, notes=notes)
+        plan.records.append(job.home, job.key, "done", sync=True, facts=facts, notes={**notes, ADOPTED: True})
         plan.examine(job)
     result.adopted.append(job)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _ANSWERS_WITHIN = 60.0  # seconds in which a scheduler answers, and has workers
+#: Logs of Dask's that have levels of their own.
+_LOUD = tuple(f"distributed{part}" for part in ("", ".client", ".core", ".nanny", ".utils", ".worker.memory"))
 #: A worker's death is the job's own; what is lost with it is begun anew by the run, which counts.
 _SETTINGS = {"distributed.scheduler.allowed-failures": 0}
 
@@ -49,8 +51,8 @@ def open_cluster(settings: ClusterSettings, root: Path, workers: int) -> Iterato
         import distributed  # noqa: F401 - is it there?
     except ImportError as error:
         raise UsageError('--executor dask needs Dask: pip install "anipipe[dask]"') from error
-    for name in ("distributed", "distributed.nanny", "distributed.worker.memory", "distributed.core"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # workers that die are told of by the run
+    for name in _LOUD:  # workers and schedulers that die are told of by the run
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_SETTINGS):
         if settings.address:
             with _there(settings.address, root) as cluster:
@@ -74,7 +76,8 @@ def _there(address: str, root: Path) -> Iterator[Cluster]:
     file = None if "://" in address else root / Path(address).expanduser()
     if file is not None and not file.is_file():
         raise UsageError(
-            f"cluster.address = {address!r}: neither tcp://host:port, nor a scheduler file (there is no {file})"
+            f"cluster.address = {address!r}: neither tcp://host:port, nor a scheduler file "
+            f"(there is no {file})"
         )
 
     def connect() -> Client:
@@ -116,7 +119,7 @@ def _local(settings: ClusterSettings, root: Path, plain: int, gpus: int) -> Any:
         threads_per_worker=1,
         memory_limit=settings.memory,
         env=THREADS,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # any free port: there may be other clusters
         silence_logs=logging.CRITICAL,
     )
     options = {**cluster.new_spec["options"], "resources": {GPU: 1}}

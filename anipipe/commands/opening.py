@@ -56,7 +56,8 @@ class Opened:
     def forget(self) -> None:
         """Forget what was seen on disk and in the records so far."""
         self.disk = Disk(self.disk.root, notes_path(self.disk.root))
-        self.plan.disk, self.plan.records = self.disk, Records(self.disk.root)
+        self.plan.disk = self.disk
+        self.plan.records.look_again()
 
     def look_ahead(self, *, retrying: bool = True) -> None:
         """Give every job its verdict, and check the joints that settings name where they are known by now.

@@ -18,6 +18,7 @@ from anipipe.engine.jobs import Job
 from anipipe.engine.journal import Journal
 from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
+from anipipe.engine.perform import TEMPORARY
 from anipipe.engine.plan import Plan
 from anipipe.engine.runner import Observer, Outcome, Runner
 from anipipe.engine.sweeping import Sweeper
@@ -171,8 +172,6 @@ def run(
             lost = True  # what lies unfinished in the folders may be another run's by now
             raise
         finally:
-            if not lost:
-                sweeper.end(clean=finished and not died)
             opened.disk.prune(plan.paths())
             opened.disk.save()
             result.problems = opened.problems()
@@ -180,6 +179,10 @@ def run(
                 result.problems += write_missing(opened)
             status = result.exit_status if finished else 1
             journal.close(plan, status, result.problems, put_off=len(result.outcome.put_off))
+            if lost:
+                sweeper.leave()
+            else:
+                sweeper.end(clean=finished and not died)
     return result
 
 
@@ -221,9 +224,12 @@ def write_missing(opened: Opened) -> list[str]:
         if there and not there.startswith(content.partition("\n")[0]):
             return [f"{path}: not written by anipipe, and so not replaced; rename it"]
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(".missing.csv.tmp")
-        temporary.write_text(content, encoding="utf-8", errors="backslashreplace", newline="\n")
-        temporary.replace(path)
+        temporary = path.with_name(f"{TEMPORARY}missing.csv")
+        try:
+            temporary.write_text(content, encoding="utf-8", errors="backslashreplace", newline="\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         return [f"{path}: cannot be written: {error.strerror}"]
     return []
@@ -255,8 +261,9 @@ def locked(root: Path) -> Iterator[Lock]:
     except LockedError:
         raise
     except OSError as error:
+        where = Path(error.filename).parent if error.filename else root
         raise UsageError(
-            f"{root}: nothing can be written here ({error.strerror}); "
+            f"{where}: nothing can be written here ({error.strerror}); "
             "check the permissions and the free space of the disk"
         ) from error
     try:

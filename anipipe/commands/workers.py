@@ -12,8 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import joblib
-
 from anipipe.commands.clusters import open_cluster
 from anipipe.config import Config
 from anipipe.engine.dask_executor import DaskExecutor
@@ -28,7 +26,9 @@ _MEMORY = 1.5 * 2**30
 
 def automatic_jobs() -> int:
     """Return how many jobs this machine can do at a time: its processors, if there is memory for so many."""
-    return max(1, int(min(joblib.cpu_count(), _available_memory() / _MEMORY)))
+    from joblib import cpu_count
+
+    return max(1, int(min(cpu_count(), _available_memory() / _MEMORY)))
 
 
 def patience(config: Config) -> Patience | None:

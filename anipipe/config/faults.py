@@ -15,6 +15,7 @@ from anipipe.config.values import KeyFaults
 from anipipe.suggest import nearest
 
 _LONGEST_VALUE = 100
+_MOST_FAULTS = 20  # that are named; a file that is full of them is another program's
 _Path = tuple[str, ...]
 
 
@@ -37,7 +38,8 @@ def describe(error: ValidationError, values: dict[str, Any], layers: Sequence[La
     """
     found: dict[_Path, str] = {}
     general: set[_Path] = set()
-    for item in error.errors(include_url=False):
+    faults = error.errors(include_url=False)
+    for item in faults[:_MOST_FAULTS]:
         path = _path_in(values, item["loc"])
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, KeyFaults):
@@ -57,6 +59,8 @@ def describe(error: ValidationError, values: dict[str, Any], layers: Sequence[La
     lines = [_line(path, text, values, layers) for path, text in found.items() if path not in vague]
     if len(lines) == 1:
         return lines[0]
+    if len(faults) > _MOST_FAULTS:
+        lines.append(f"and {len(faults) - _MOST_FAULTS} more")
     return "\n  ".join([f"{len(lines)} faults in the configuration:", *lines])
 
 

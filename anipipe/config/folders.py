@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from pydantic import model_validator
 
 from anipipe.config.values import Folder, KeyFaults, Offset, Section, Tables, key
@@ -42,17 +44,18 @@ class PipelineSettings(Section):
     @model_validator(mode="after")
     def _check_folders_differ(self) -> PipelineSettings:
         # One folder for two kinds of file would let one stage take another's output for its own.
-        # Compared without case, as on the disks of Windows and macOS.
+        # Compared without case and however accents are put together, as on disks of Windows and macOS.
         faults: list[tuple[str, str]] = []
         owners: dict[str, str] = {}
         for name, folder in self:
             if name == "calibration_results" and folder == self.calibration_videos:
                 continue
-            use = _RESERVED.get(folder.casefold())
+            same = unicodedata.normalize("NFC", folder.casefold())
+            use = _RESERVED.get(same)
             if use is not None:
                 faults.append((name, f"is {use}; choose another name"))
                 continue
-            other = owners.setdefault(folder.casefold(), name)
+            other = owners.setdefault(same, name)
             if other != name:
                 culprit, victim = (name, other) if name in self.model_fields_set else (other, name)
                 faults.append((culprit, f"is the folder of pipeline.{victim} too; each needs its own"))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anipipe.config import toml_text
 from anipipe.errors import ConfigError
+from anipipe.guards import read_regular
 
 # Where each value of a merged configuration comes from: nested like the values, a file in place of each.
 Origins = dict[str, Any]
 
+_LARGEST = 256 * 2**10  # bytes; all keys with all their comments take a tenth of it
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -35,10 +37,11 @@ def read_layer(path: Path) -> Layer:
     Raises
     ------
     ConfigError
-        If there is no such file, it cannot be read, is not UTF-8, or is not TOML (with line and column).
+        If there is no such file, it cannot be read, is larger than 256 KiB, is not UTF-8, or is not TOML
+        (with line and column).
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path, limit=_LARGEST)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -53,11 +56,9 @@ def read_layer(path: Path) -> Layer:
             f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8"
         ) from None
     try:
-        return Layer(path, tomllib.loads(text))
+        return Layer(path, toml_text.parse(text))
     except ValueError as error:
         raise ConfigError(_syntax_error(path, text, str(error))) from None
-    except RecursionError:
-        raise ConfigError(f"{path}: arrays or tables within one another too deeply") from None
 
 
 def _syntax_error(path: Path, text: str, message: str) -> str:

@@ -15,8 +15,10 @@ from anipipe.config.layers import Layer, Origins, merge, origins_of
 from anipipe.config.schema import Config
 from anipipe.config.toml_text import dotted, inline
 from anipipe.errors import ConfigError
+from anipipe.guards import visible
 
 _UNSET: dict[str, Path | None] = {path: None for path in KEYS if "*" not in path}
+_LARGEST = 2**40  # of whole numbers; arithmetic on frames and pixels gives way beyond
 _NOTICES = {
     tuple(path.split(".")): (key.notice, key.notice_when)
     for path, key in KEYS.items()
@@ -64,6 +66,7 @@ def resolve(layers: Sequence[Layer]) -> Resolved:
     values: dict[str, Any] = {}
     tree: Origins = {}
     for layer in layers:
+        _check_sane(layer.values, (), layer.path)
         values = merge(values, layer.values)
         tree = merge(tree, origins_of(layer.values, layer.path))
     try:
@@ -76,6 +79,24 @@ def resolve(layers: Sequence[Layer]) -> Resolved:
         for key in camera.model_fields_set ^ set(type(camera).model_fields):
             origins[dotted(["cameras", name, key])] = None
     return Resolved(config, origins, tuple(_warnings(values, tree)))
+
+
+def _check_sane(value: Any, place: tuple[str, ...], path: Path) -> None:
+    """Refuse what no key can have, before it is merged, compared and shown."""
+    for word in [value, *place[-1:]]:
+        if isinstance(word, str) and visible(word) != word:
+            raise ConfigError(
+                f"{path}: {dotted(place)}: {inline(word)} has a line break or a control character in it; in "
+                "double quotes a backslash starts one: write paths with / or in single quotes"
+            )
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ConfigError(f"{path}: {dotted(place)}: a number far beyond what any key can be; correct it")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_sane(inner, (*place, name), path)
+    if isinstance(value, list):
+        for number, inner in enumerate(value):
+            _check_sane(inner, (*place, str(number)), path)
 
 
 def _record(tree: Origins, prefix: str, origins: dict[str, Path | None]) -> None:

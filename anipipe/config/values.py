@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
+from anipipe.guards import visible
 from anipipe.suggest import nearest
 
 ANGLE_MODES = ("flex", "axis", "cross-axis", "chain")
@@ -113,7 +114,7 @@ def _check_odd(value: int) -> int:
 def _check_pattern(value: str) -> str:
     try:
         pattern = re.compile(value)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is not a regular expression ({error}); an example: 'cam([0-9])'") from None
     if not pattern.groups:
         raise ValueError(
@@ -122,14 +123,27 @@ def _check_pattern(value: str) -> str:
     return value
 
 
-_NOT_PLAIN = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
+_NOT_PLAIN = re.compile(r'[/\\:*?"<>|]')
+#: Windows takes these for devices, whatever stands behind a dot.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+_LONGEST_FOLDER = 100
 
 
 def _check_folder(value: str) -> str:
-    if not value.strip() or value.startswith(".") or value.endswith((".", " ")) or _NOT_PLAIN.search(value):
+    if (
+        not value.strip()
+        or value.startswith(".")
+        or value.endswith((".", " "))
+        or _NOT_PLAIN.search(value)
+        or visible(value) != value
+    ):
         raise ValueError(
             "must be the plain name of a folder inside the session: no separator, no leading dot, not empty"
         )
+    if _DEVICES.fullmatch(value):
+        raise ValueError("is a device on Windows, and no name of a folder there; choose another name")
+    if len(value) > _LONGEST_FOLDER:
+        raise ValueError(f"is too long for the name of a folder: {_LONGEST_FOLDER} characters at most")
     return value
 
 

@@ -17,10 +17,8 @@ from anipipe.engine.jobs import Examined, Job
 from anipipe.engine.lock import Lock
 from anipipe.engine.perform import Failed, Made
 from anipipe.engine.plan import Plan
+from anipipe.engine.shares import SHOWS_WITHIN, eventually
 from anipipe.errors import DataError
-
-#: Seconds after which what another machine wrote to a shared disk has to be seen here.
-_SHOWS_WITHIN = 30.0
 
 
 class Committer:
@@ -60,12 +58,9 @@ class Committer:
         """
         disk, records, situation = self._plan.disk, self._plan.records, examined.situation
         self._lock.check()
-        for path in (path for source in examined.usable for path in source.paths):
-            if not disk.unchanged_since(path):
-                raise DataError(f"{disk.path(path)} changed while it was being read; run again")
+        self._make_sure_of_inputs(examined)
         for path, digest in situation.outputs.items():
-            disk.forget(path)
-            if disk.digest(path) not in (None, EMPTY) if digest is None else not disk.unchanged_since(path):
+            if self._digest_now(path, sampled=job.outputs[path].sampled) not in (digest, digest or EMPTY):
                 raise DataError(f"{disk.path(path)} was written by somebody while this ran; it is kept")
         for temporary, _ in made.outputs.values():
             _wait_for(temporary)
@@ -78,6 +73,26 @@ class Committer:
                 temporary.replace(disk.path(path))
             disk.wrote(path, digest)
         records.append(job.home, job.key, "done", notes=made.notes)
+
+    def _make_sure_of_inputs(self, examined: Examined) -> None:
+        """Refuse what was made from something else than is going to be recorded.
+
+        What was merely touched, or shows only now as it is, counts as it did: content decides.
+        """
+        facts = examined.situation.facts
+        for source in examined.usable:
+            now = {path: self._digest_now(path, sampled=source.artifact.sampled) for path in source.paths}
+            recorded = source.facts([digest or "" for digest in now.values()])
+            if any(facts.get(key) != value for key, value in recorded.items()):
+                path = next((p for p in now if now[p] not in facts.values()), source.paths[0])
+                what = "was taken away" if now[path] is None else "changed"
+                raise DataError(f"{self._plan.disk.path(path)} {what} while it was being read; run again")
+
+    def _digest_now(self, path: str, *, sampled: bool) -> str | None:
+        disk = self._plan.disk
+        if not disk.unchanged_since(path):
+            disk.forget(path)
+        return disk.digest(path, sampled=sampled)
 
     def note_failure(self, job: Job, failed: Failed) -> None:
         """Record why a job failed; on a full disk even that may not be possible, and nothing rests on it."""
@@ -129,11 +144,18 @@ class Committer:
 def _wait_for(temporary: Path) -> None:
     """Wait until a file shows that a worker has written, perhaps on another machine.
 
-    Network file systems remember for a while that there was no such file. Listing the folder makes some of
-    them look again.
+    Raises
+    ------
+    DataError
+        It does not.
     """
-    end = time.monotonic() + _SHOWS_WITHIN
-    while not temporary.exists() and time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            os.listdir(temporary.parent)
-        time.sleep(0.1)
+
+    def shows() -> bool:
+        # Listing the folder makes some network file systems look again.
+        return temporary.name in os.listdir(temporary.parent) and temporary.exists()
+
+    if not eventually(shows):
+        raise DataError(
+            f"{temporary}: a worker has written this, but it does not show here after {SHOWS_WITHIN:.0f} s; "
+            "do all machines see the same disk?"
+        )

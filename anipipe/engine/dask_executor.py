@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -242,19 +242,3 @@ class DaskExecutor:
 
     def close(self, *, kill: bool = False) -> None:
         """Leave the cluster as it is: others may use it; see :meth:`Cluster.close`."""
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Dask's log to errors while a cluster is started and ended: a user reads of failures elsewhere."""
-    import logging
-
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.nanny", "distributed.core")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

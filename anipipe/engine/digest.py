@@ -13,11 +13,16 @@ import json
 import os
 import time
 from collections.abc import Container
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
+
+from anipipe.engine.shares import steadily
 
 #: Digest of an empty file: as an output it is what a crash leaves behind, and holds nobody's work.
 EMPTY = "empty"
+#: What stands for the digest of a file that cannot be read begins with this.
+UNREADABLE = "!"
 #: Files above this many bytes are sampled where that is allowed.
 SAMPLED_ABOVE = 64 * 2**20
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
@@ -122,7 +127,7 @@ class Disk:
         self._notes_path = notes
         self._notes: dict[str, list[int | str]] = _load_notes(notes) if notes else {}
         self._seen: dict[str, str | None] = {}
-        self._stats: dict[str, tuple[int, int]] = {}
+        self._stats: dict[str, _Stat] = {}
         self._young: dict[str, tuple[str, bool]] = {}
         self._sampled: set[str] = set()
         self._changed = False
@@ -155,7 +160,9 @@ class Disk:
         return stat is not None
 
     def forget(self, relative: str) -> None:
-        """Look at a file anew next time."""
+        """Look at a file anew next time; also into it, if it was touched since."""
+        if relative in self._seen and not self.unchanged_since(relative):
+            self._changed = self._notes.pop(relative, None) is not None or self._changed
         self._seen.pop(relative, None)
 
     def wrote(self, relative: str, digest: str) -> None:
@@ -167,7 +174,7 @@ class Disk:
             self._note(relative, stat, digest)
 
     def unchanged_since(self, relative: str) -> bool:
-        """Say whether a file still has the size and time that it had when it was digested."""
+        """Say whether a file was not touched since it was digested: also not with the same size and time."""
         try:
             return self._stats.get(relative) == self._stat(relative)
         except OSError:
@@ -202,22 +209,22 @@ class Disk:
             if stat is None:
                 return None
             self._stats[relative] = stat
-            if stat[0] == 0:
+            if stat.size == 0:
                 return EMPTY
             note = self._notes.get(relative)
-            if note is not None and (note[0], note[1]) == stat:
+            if note is not None and (note[0], note[1]) == stat.noted:
                 return str(note[2])
-            digest = digest_file(self._prefix + relative, sampled=sampled)
+            digest = steadily(partial(digest_file, self._prefix + relative, sampled=sampled))
         except FileNotFoundError:
             return None
         except OSError as error:
-            return f"!{error.strerror}"  # the job that needs it will fail and say so
+            return f"{UNREADABLE}{error.strerror}"  # the job that needs it will fail and say so
         self._note(relative, stat, digest)
         return digest
 
-    def _note(self, relative: str, stat: tuple[int, int], digest: str) -> None:
-        if not _young(stat):
-            self._notes[relative] = [*stat, digest]
+    def _note(self, relative: str, stat: _Stat, digest: str) -> None:
+        if not _young(stat.noted):
+            self._notes[relative] = [*stat.noted, digest]
             self._young.pop(relative, None)
             self._changed = True
         else:
@@ -229,20 +236,32 @@ class Disk:
         for relative, (digest, sampled) in list(self._young.items()):
             with contextlib.suppress(OSError):
                 stat = self._stat(relative)
-                if stat is None or stat != self._stats.get(relative) or _young(stat):
+                if stat is None or stat != self._stats.get(relative) or _young(stat.noted):
                     continue
                 if digest_file(self._prefix + relative, sampled=sampled) == digest:
                     self._note(relative, stat, digest)
 
-    def _stat(self, relative: str) -> tuple[int, int] | None:
-        """Return size and time; ``None`` if there can be no such file. Other trouble is raised."""
+    def _stat(self, relative: str) -> _Stat | None:
+        """Return size and times; ``None`` if there can be no such file. Other trouble is raised."""
         try:
-            stat = os.stat(self._prefix + relative)
+            stat = steadily(partial(os.stat, self._prefix + relative))
         except OSError as error:
             if error.errno in _MISSING:
                 return None
             raise
-        return stat.st_size, stat.st_mtime_ns
+        return _Stat(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+class _Stat(NamedTuple):
+    """What tells that a file was touched. Copies keep size and time of modification; those are noted."""
+
+    size: int
+    modified: int
+    changed: int
+
+    @property
+    def noted(self) -> tuple[int, int]:
+        return self.size, self.modified
 
 
 def _young(stat: tuple[int, int]) -> bool:

@@ -130,6 +130,8 @@ class Graph:
     def _is_ours_to_make(self, stage: Stage, unit: Unit) -> bool:
         """Say whether outputs without a place of their own have one, and nobody's file lies in it."""
         places = [artifact.paths(unit) for artifact in stage.outputs if not artifact.pattern]
+        if not places:
+            return True
         if not all(places):
             return False
         return self._was_made(stage, unit) or not any(self.disk.exists(path) for path, *_ in places)

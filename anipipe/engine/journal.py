@@ -9,6 +9,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class Journal:
         self.name = stamp(token)
         self.report: dict[str, Any] = {
             "command": command,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "started": datetime.now().astimezone().isoformat(timespec="milliseconds"),
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": __version__,
@@ -101,7 +102,7 @@ class Journal:
         self._plan = plan
         if plan.ahead():
             self.write(f"begun by process {self.report['pid']} on {self.report['host']}")
-            self._append({key: value for key, value in self.report.items() if not isinstance(value, list)})
+            self._append({key: value for key, value in self.report.items() if value != []})
 
     def write(self, line: str) -> None:
         """Add a line to the log."""
@@ -163,8 +164,11 @@ class Journal:
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary = self.folder / f".{self.name}.tmp"
-            temporary.write_text(json.dumps(self.report, indent=1), encoding="utf-8")
-            temporary.replace(self._path(REPORT))
+            try:
+                temporary.write_text(json.dumps(self.report, indent=1), encoding="utf-8")
+                temporary.replace(self._path(REPORT))
+            finally:
+                temporary.unlink(missing_ok=True)
             self._path(SO_FAR).unlink(missing_ok=True)
             rotate(self.folder, KEPT, spare=self.name)
 

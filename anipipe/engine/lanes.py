@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from anipipe.engine.executors import Executor
 from anipipe.engine.jobs import Examined, Job
 from anipipe.engine.order import Queue
-from anipipe.engine.perform import Failed, Made, Task, perform
+from anipipe.engine.perform import MORE_MEMORY, Failed, Made, Task, perform
 from anipipe.engine.progress import Meter
 
 #: A job that ran alone this often when its worker died is taken for what kills it.
@@ -118,7 +118,7 @@ class Lane:
             alone = len(lost) == 1 and not self.executor.tells
             running.strikes += 1 if alone else known.get(id(running), 0)
             if running.strikes >= MAX_STRIKES:
-                message = f"its worker process died {running.strikes} times (out of memory?); try --jobs 1"
+                message = f"its worker process died {running.strikes} times (out of memory?): {MORE_MEMORY}"
                 yield running, message, ""
             elif self.executor.tells or hung:
                 self._again.append(running)  # it is known whose fault it was

@@ -10,22 +10,24 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from anipipe.engine.records import OWN_FOLDER
+from anipipe.engine.shares import steadily
 from anipipe.errors import LockedError
 
 #: Seconds between two signs of life, and without any after which another machine's lock is dead.
-HEARTBEAT, STALE_AFTER = 60.0, 3600.0
+HEARTBEAT, STALE_AFTER = 20.0, 3600.0
 
 
 class Lock:
     """An experiment's lock: a file created exclusively, which says who holds it.
 
     A holder on the same machine is alive if its process is; one elsewhere if it gave a sign of life within
-    the hour. Use as a context manager.
+    the hour, or gives one while it is watched: by then the clock may have been set. Use as a context manager.
 
     Attributes
     ----------
@@ -49,12 +51,13 @@ class Lock:
         self.path.parent.mkdir(exist_ok=True)
         for _ in range(100):
             if self._create():
+                self._tidy()
                 threading.Thread(target=self._beat, daemon=True).start()
                 return self
             holder = self._holder()
             if holder is None:
                 continue  # it went away between our two looks
-            if _alive(holder, self._age(self.path)):
+            if self._is_held(holder):
                 raise LockedError(
                     f"{self.path.parent.parent} is being processed by process {holder.get('pid', '?')} on "
                     f"{holder.get('host', '?')} since {holder.get('since', '?')}; "
@@ -67,9 +70,9 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        holder = self._holder()
-        if holder is not None and holder.get("token") == self.token:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            holder = self._holder()
+            if holder is not None and holder.get("token") == self.token:
                 self.path.unlink()
 
     def check(self) -> None:
@@ -86,25 +89,71 @@ class Lock:
 
     def _create(self) -> bool:
         # Written in full under another name and then linked, so that no one ever reads half a lock.
-        draft = self.path.with_name(f"lock.{self.token}")
-        draft.write_text(json.dumps({**_me(), "token": self.token}), encoding="utf-8")
+        draft, text = self.path.with_name(f"lock.{self.token}"), json.dumps({**_me(), "token": self.token})
         try:
+            draft.write_text(text, encoding="utf-8")
             os.link(draft, self.path)
         except FileExistsError:
             return False
-        except OSError:  # a file system without hard links
-            try:
-                with self.path.open("x", encoding="utf-8") as file:
-                    file.write(draft.read_text(encoding="utf-8"))
-            except FileExistsError:
-                return False
+        except OSError:
+            if not draft.exists() or draft.stat().st_size < len(text):
+                raise  # the disk is full
+            return self._create_here(text)  # a file system without hard links
         finally:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
         return True
+
+    def _create_here(self, text: str) -> bool:
+        try:
+            file = self.path.open("x", encoding="utf-8")
+        except FileExistsError:
+            return False
+        try:
+            with file:
+                file.write(text)
+        except OSError:  # half a lock would keep others out, and nobody could tell whose it is
+            self.path.unlink()
+            raise
+        return True
+
+    def _tidy(self) -> None:
+        """Remove what those left beside the lock who were killed while they tried to take it."""
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self.path.parent):
+                left = self.path.with_name(name)
+                if name.startswith(("lock.", "clock.")) and self._age(left) > HEARTBEAT:
+                    left.unlink()
+
+    def _is_held(self, holder: dict[str, Any]) -> bool:
+        """Say whether a holder is alive, where its age tells nothing by waiting for a sign of life."""
+        age = self._age(self.path)
+        # Who has our name and not our boot is this machine before it was started anew, or a namesake.
+        namesake = _is_namesake(holder) and age < 2 * HEARTBEAT
+        # A clock that was set makes any age; and so it does for a lock that is abandoned.
+        if namesake or (_is_elsewhere(holder) and abs(age) >= STALE_AFTER):
+            return self._beats()
+        return _alive(holder, age)
+
+    def _beats(self) -> bool:
+        before, end = self._touched(), time.monotonic() + 1.5 * HEARTBEAT
+        while time.monotonic() < end:
+            time.sleep(HEARTBEAT / 20)
+            if self._touched() != before:
+                return True
+        return False
+
+    def _touched(self) -> int:
+        """Return the lock's time; opening it makes a network file system look again. 0 if it is gone."""
+        try:
+            with self.path.open("rb") as file:
+                return os.fstat(file.fileno()).st_mtime_ns
+        except OSError:
+            return 0
 
     def _holder(self) -> dict[str, Any] | None:
         try:
-            holder = json.loads(self.path.read_text(encoding="utf-8"))
+            holder = json.loads(steadily(partial(self.path.read_text, encoding="utf-8")))
         except FileNotFoundError:
             return None
         except ValueError:
@@ -147,9 +196,9 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
-            holder = self._holder()
-            if holder is not None and holder.get("token") == self.token:
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # a share may be out of reach for a while
+                holder = self._holder()
+                if holder is not None and holder.get("token") == self.token:
                     os.utime(self.path)
 
 
@@ -182,16 +231,25 @@ def _me() -> dict[str, Any]:
 
 
 def _alive(holder: dict[str, Any], age: float) -> bool:
-    if holder.get("host") != socket.gethostname():
+    if _is_elsewhere(holder):
         # Nothing legible in it: only its age can tell.
         return age < (STALE_AFTER if holder else HEARTBEAT)
     if holder.get("boot") != _boot():
         return False
     pid = holder.get("pid")
-    return isinstance(pid, int) and _running(pid) and holder.get("started") == _started(pid)
+    return isinstance(pid, int) and is_running(pid) and holder.get("started") == _started(pid)
 
 
-def _running(pid: int) -> bool:
+def _is_elsewhere(holder: dict[str, Any]) -> bool:
+    return holder.get("host") != socket.gethostname()
+
+
+def _is_namesake(holder: dict[str, Any]) -> bool:
+    return not _is_elsewhere(holder) and holder.get("boot") != _boot()
+
+
+def is_running(pid: int) -> bool:
+    """Say whether there is a process of this number on this machine."""
     if sys.platform == "win32":
         import ctypes
 
@@ -212,9 +270,10 @@ def _running(pid: int) -> bool:
 
 
 def _boot() -> str:
-    """Return what identifies this start of the machine, where that can be told."""
+    """Return what identifies this start of the machine, or of a container on it, where that can be told."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
 

@@ -130,5 +130,6 @@ class Queue:
 
 def _waits(other: Job, batch: str) -> bool:
     """Say whether a job of another batch cannot begin without this one; tables and the like can."""
-    gathers = {source.role for source in other.sources if source.gathered}
-    return other.batch != batch and not other.stage.fan_in and not gathers
+    if other.batch == batch or other.stage.fan_in:
+        return False
+    return not any(source.gathered for source in other.sources)

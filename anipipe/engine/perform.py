@@ -21,8 +21,11 @@ from typing import Any, overload
 from anipipe.engine.declare import Artifact, Names, Options, Stage, ThisUnit, as_read
 from anipipe.engine.digest import digest_file, prefix_digests
 from anipipe.engine.progress import Alarm, Meter, Patience, telling
+from anipipe.engine.shares import ESTALE, steadily
 from anipipe.errors import AnipipeError, Notice
 
+#: What a user can do where there is too little.
+MORE_MEMORY = "run with fewer --jobs, or on a larger machine; with --executor dask, raise cluster.memory"
 #: Unfinished outputs are called ``.anipipe-TOKEN-…``, in the folder that they are meant for.
 TEMPORARY = ".anipipe-"
 
@@ -125,7 +128,8 @@ def load(root: Path, item: Input) -> Any:
     """Read one input."""
     if item.artifact.read is None:
         raise TypeError(f"{item.artifact.name} cannot be read")
-    return item.artifact.read([root / path for path in item.paths], item.names)
+    read = item.artifact.read
+    return steadily(lambda: read([root / path for path in item.paths], item.names))
 
 
 def perform(task: Task) -> Made | Failed:
@@ -246,13 +250,29 @@ def discard(temporaries: Iterable[Path]) -> None:
 
 def _failure(error: Exception, task: Task) -> Failed:
     text = "".join(traceback.format_exception(error))
+    if any(map(_lacks_memory, _behind(error))):
+        return Failed(f"not enough memory: {MORE_MEMORY}", text)
     if isinstance(error, AnipipeError):
         return Failed(_placed(str(error), task), text)
     if isinstance(error, OSError):
         return Failed(explain_os_error(error, task.root / task.outputs[0][1]), text)
-    if isinstance(error, MemoryError):
-        return Failed("not enough memory: run with fewer --jobs, or on a larger machine", text)
     return Failed(f"unexpected {type(error).__name__}: {error} (a defect of anipipe; please report it)", text)
+
+
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Say whether an error is for want of memory; C libraries say so in words of their own."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    words = ("Insufficient memory", "can't allocate memory", "out of memory")  # OpenCV, PyTorch, CUDA
+    theirs = not isinstance(error, AnipipeError) and any(text in str(error) for text in words)
+    return isinstance(error, MemoryError) or theirs
 
 
 def _placed(message: str, task: Task) -> str:
@@ -270,8 +290,14 @@ def explain_os_error(error: OSError, target: Path) -> str:
     if path.name.startswith(TEMPORARY):
         path = target
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
-        return f"{target}: the disk is full or the quota used up; free some space and run again"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path}: the disk is full or the quota used up; free some space and run again"
+    if error.errno == errno.EROFS:
+        return f"{path}: this disk can only be read, not written (read-only file system); mount it for writing"
+    if error.errno == ESTALE:
+        return f"{path}: was replaced or removed on its server while in use; run again"
+    if error.errno == errno.ENOENT:
+        return f"{path}: {error.strerror}; was it moved or deleted while this ran?"
+    if error.errno in (errno.EACCES, errno.EPERM):
         return f"{path}: no permission to write or read here; check the owner and the mode of {path.parent}"
     if error.errno == errno.ENAMETOOLONG:
         return (

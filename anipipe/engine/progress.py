@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
+import re
 import struct
 import tempfile
 import time
@@ -19,8 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from anipipe.engine.lock import is_running
+
 _INTERVAL = 0.5  # seconds between two words of one job
 _FORMAT = struct.Struct("<qq")
+_METER = re.compile(r"anipipe-(\d+)-[0-9a-f]{8}-\d+")
 
 
 class Meter(Protocol):
@@ -99,6 +103,15 @@ class FileMeter:
     def new(cls, token: str, number: int) -> FileMeter:
         """Return one whose file nobody else uses; it is made once there is something to note."""
         return cls(Path(tempfile.gettempdir()) / f"anipipe-{os.getpid()}-{token}-{number}")
+
+    @staticmethod
+    def abandoned() -> Iterator[Path]:
+        """Yield the files of runs on this machine that were killed."""
+        folder = Path(tempfile.gettempdir())
+        for name in os.listdir(folder):
+            match = _METER.fullmatch(name)
+            if match and not is_running(int(match[1])):
+                yield folder / name
 
     def put(self, done: int, total: int) -> None:
         """Note that so much of so much is done."""

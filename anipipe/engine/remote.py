@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from anipipe import __version__
 from anipipe.engine.declare import library_version
-from anipipe.engine.digest import size_in
+from anipipe.engine.digest import UNREADABLE, size_in
 from anipipe.engine.executors import limit_threads
 from anipipe.engine.lock import holds
 from anipipe.engine.perform import Failed, Made, Task, discard, perform
+from anipipe.engine.shares import eventually, steadily
 
 limit_threads()  # before anything imports a numerical library, where nobody has done so yet
 
-#: Seconds after which files that others wrote to a shared disk have to be seen here as they are.
-_SHOWS_WITHIN = 30.0
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -35,7 +33,7 @@ def perform_remotely(task: Task, version: str) -> Made | Failed:
         if unfit:
             return Failed(f"worker {socket.gethostname()}: {unfit}")
         result = perform(task)
-        if isinstance(result, Made) and not holds(task.root, task.token):
+        if isinstance(result, Made) and not _is_wanted(task):
             discard(path for path, _ in result.outputs.values())
             return Failed("the run that asked for this is over")
         return result
@@ -48,14 +46,15 @@ def _unfit(task: Task, version: str) -> Iterator[str]:
         ours = library_version(name)
         if ours != theirs:
             yield f"has {name} {ours}, and the run {theirs}, which may give other results; install the same"
-    if not _eventually(lambda: holds(task.root, task.token)):
+    if not eventually(lambda: holds(task.root, task.token)):
         yield (
             f"{task.root} is not there, or is another folder than the run's; all machines need the "
             "experiment at the same path, on a disk that they share"
         )
         return
-    for path, digest in task.digests.items():
-        if not _eventually(partial(_has_size, task.root / path, size_in(digest))):
+    readable = {path: digest for path, digest in task.digests.items() if digest[0] != UNREADABLE}
+    for path, digest in readable.items():
+        if not eventually(partial(_has_size, task.root / path, size_in(digest))):
             yield f"{task.root / path} is not what the run saw; is the disk shared, and up to date?"
 
 
@@ -63,15 +62,9 @@ def _has_size(path: Path, size: int) -> bool:
     return path.stat().st_size == size
 
 
-def _eventually(holds_now: Callable[[], bool]) -> bool:
-    """Say whether something holds, or soon does: network file systems may show what was for a while."""
-    end = time.monotonic() + _SHOWS_WITHIN
-    while True:
-        try:
-            if holds_now():
-                return True
-        except OSError:
-            pass
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
+def _is_wanted(task: Task) -> bool:
+    """Say whether the run still waits for what a job has made."""
+    try:
+        return steadily(lambda: holds(task.root, task.token))
+    except OSError:
+        return False

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from anipipe.engine.committing import Committer
@@ -109,7 +110,7 @@ class Runner:
         self.workers_died = False
         self._lanes, self._time_is_up, self._patience = lanes, time_is_up, patience
         self._committer = Committer(plan, lock)
-        self._order = Order(plan.jobs, plan.dependents.__getitem__, self._size)
+        self._settled: set[Job] = set()
         self._queues: dict[str, Queue] = {}
         self._inputs_left: dict[Job, int] = {}
         self._ready: deque[Job] = deque()
@@ -148,6 +149,12 @@ class Runner:
                 lane.close()
         return self.outcome
 
+    @cached_property
+    def _order(self) -> Order:
+        """What comes first; made when there is something to do."""
+        left = [job for job in self.plan.jobs if job not in self._settled]
+        return Order(left, self.plan.dependents.__getitem__, self._size)
+
     def _look_at_ready(self) -> None:
         """Settle what is up to date or cannot be done, and queue the rest."""
         while self._ready:
@@ -155,7 +162,9 @@ class Runner:
             examined = self._examined(job)
             if job.selected and examined.verdict.state.to_do:
                 device = job.stage.device(job.unit)
-                self._queues.setdefault(device, Queue(self._order)).push(Running(job, examined))
+                if device not in self._queues:
+                    self._queues[device] = Queue(self._order)
+                self._queues[device].push(Running(job, examined))
             else:
                 self._settle_untouched(job, examined)
 
@@ -327,7 +336,9 @@ class Runner:
     ) -> None:
         if ran or verdict.state is State.BLOCKED:
             self._touched.add(job)
-        self._order.ended(job)
+        self._settled.add(job)
+        if "_order" in self.__dict__:
+            self._order.ended(job)
         self.observer.settled(job, verdict, ran=ran, seconds=seconds, notices=notices or [])
         for dependent in self.plan.dependents[job]:
             self._inputs_left[dependent] -= 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from anipipe.engine.journal import runs_folder
 from anipipe.engine.perform import TEMPORARY
+from anipipe.engine.progress import FileMeter
 from anipipe.engine.records import OWN_FOLDER
 
 
@@ -27,6 +29,7 @@ class Sweeper:
     def __init__(self, root: Path, folders: Iterable[Path]) -> None:
         self._mark = root / OWN_FOLDER / "unfinished"
         self._folders = list(folders)
+        self._own = (root / OWN_FOLDER, runs_folder(root))
         self._needed = self._mark.exists()
 
     def begin(self) -> None:
@@ -45,10 +48,30 @@ class Sweeper:
         with contextlib.suppress(OSError):
             self._mark.unlink(missing_ok=True)
 
+    def leave(self) -> None:
+        """Have a later run remove what this one left, since another has the experiment now."""
+        with contextlib.suppress(OSError):
+            self._mark.touch()
+
     def _sweep(self) -> None:
-        for folder in self._folders:
+        own = {*self._own, *(folder.parent / OWN_FOLDER for folder in self._folders)}
+        drafts = [path for folder in own for path in _named(folder, _is_draft)]
+        outputs = [path for folder in self._folders for path in _named(folder, _is_unfinished)]
+        for path in (*drafts, *outputs, *FileMeter.abandoned()):
             with contextlib.suppress(OSError):
-                for name in os.listdir(folder):
-                    if name.startswith(TEMPORARY):
-                        with contextlib.suppress(OSError):
-                            (folder / name).unlink()
+                path.unlink()
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(TEMPORARY)
+
+
+def _is_draft(name: str) -> bool:
+    return name.endswith(".tmp")
+
+
+def _named(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
+    try:
+        return [folder / name for name in os.listdir(folder) if wanted(name)]
+    except OSError:
+        return []

@@ -17,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anipipe.errors import DataError
+from anipipe.formats._files import REMEDY
 from anipipe.formats._frames import by_frame, frame_numbers, source_rows
+from anipipe.guards import check_names
 
 LEVELS = ("scorer", "bodyparts", "coords")
 LEVELS_MULTI = ("scorer", "individuals", "bodyparts", "coords")
 UNIQUE_PARTS = "single"  # DeepLabCut's individual for body parts that exist once, beside the animals
 
+_MOST_COLUMNS = 20_000
 _COORD = re.compile(r"(x|y|likelihood)(\d*)")
 
 
@@ -65,6 +68,12 @@ class Extracted:
     rows: NDArray[np.intp] | None
 
 
+def check_width(columns: int, path: Path) -> None:
+    """Raise DataError for a table with more columns than any animal has joints."""
+    if columns > _MOST_COLUMNS:
+        raise DataError(f"{path}: has {columns} columns, and at most {_MOST_COLUMNS} are read. {REMEDY}")
+
+
 def name_columns(
     tuples: Sequence[Sequence[Any]], levels: Sequence[Any], path: Path, known: bool = True
 ) -> list[Column]:
@@ -87,8 +96,10 @@ def name_columns(
             f"{path}: its columns have the levels {', '.join(map(str, levels)) or 'none'}; expected "
             f"{', '.join(LEVELS)} (or {', '.join(LEVELS_MULTI)}), as DeepLabCut writes them."
         )
+    check_width(len(tuples), path)
     place = {name: (list(levels).index(name) if known else at) for at, name in enumerate(expected)}
     individual = place.get("individuals")
+    check_names(dict.fromkeys(str(name) for names in tuples for name in names), path)
     return [
         Column(
             str(names[place["scorer"]]),

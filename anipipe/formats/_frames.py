@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from anipipe.errors import DataError, Notice
 
+_UNSUSPICIOUS = 2**30  # bytes
+
 
 def frame_numbers(index: Any, path: Path) -> NDArray[np.int64]:
     """Turn a file's index into frame numbers.
@@ -101,6 +103,12 @@ def by_frame(values: NDArray[Any], rows: NDArray[np.intp] | None, missing: Any) 
     """Return ``values`` (rows, ...) with one row per frame, ``missing`` where a frame has none."""
     if rows is None:
         return values
+    size = len(rows) * values.nbytes // max(len(values), 1)
+    if size > max(_UNSUSPICIOUS, 100 * values.nbytes):
+        raise DataError(
+            f"{len(values)} rows with frame numbers up to {len(rows) - 1} would unfold to "
+            f"{size / 2**30:,.1f} GiB. Number the rows by frame, not by time stamp."
+        )
     result = np.full((len(rows), *values.shape[1:]), missing, dtype=values.dtype)
     result[rows >= 0] = values[rows[rows >= 0]]
     return result

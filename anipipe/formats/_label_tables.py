@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from anipipe.errors import DataError
 from anipipe.formats._files import open_hdf5, read_text, translated
-from anipipe.formats._hdf_pickles import refuse_code
+from anipipe.formats._hdf_pickles import no_code, refuse_code
 
 FOLDER = "labeled-data"
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
@@ -70,7 +70,7 @@ def read_h5(path: Path) -> Table:
 
     with open_hdf5(path) as file:
         refuse_code(file, path)
-    with translated(path, "a table of labels"):
+    with translated(path, "a table of labels"), no_code():
         frame: Any = pd.read_hdf(path)
         names = ["/".join(map(str, row)) if isinstance(row, tuple) else str(row) for row in frame.index]
         levels = [str(level) for level in frame.columns.names]

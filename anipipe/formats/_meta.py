@@ -6,7 +6,6 @@ numbers, text and numpy's scalars and arrays; every other name becomes an empty 
 
 from __future__ import annotations
 
-import collections
 import math
 import pickle
 import re
@@ -18,6 +17,7 @@ import numpy as np
 
 from anipipe.errors import DataError
 from anipipe.formats._files import REMEDY, check_not_empty, translated
+from anipipe.pickles import DataUnpickler, check_keys
 
 _NUMBER = re.compile(r"[<>=|]?[biuf][1248]")
 
@@ -98,28 +98,33 @@ def _scalar(dtype: Any, data: Any = b"") -> Any:
     return numbers[0] if len(numbers) == 1 and isinstance(numbers, list) else _Inert()
 
 
-_PLAIN = {
-    name: getattr(__import__("builtins"), name)
-    for name in (
-        "dict",
-        "list",
-        "tuple",
-        "set",
-        "frozenset",
-        "int",
-        "float",
-        "complex",
-        "bool",
-        "str",
-        "bytes",
-        "slice",
-    )
+def _table(items: Any = ()) -> dict[Any, Any]:
+    """Make a dict; given to names of all kinds of dicts."""
+    pairs = list(items.items() if isinstance(items, dict) else items if isinstance(items, list) else ())
+    check_keys(key for key, _ in pairs)
+    return dict(pairs)
+
+
+def _group(items: Any = ()) -> list[Any]:
+    """Make a list; given to names of all kinds of lists and sets."""
+    return list(items) if isinstance(items, list | tuple | set | frozenset) else []
+
+
+def _plain_value(value: Any = None, *_: Any) -> Any:
+    """Give a number or a text as it stands; a number would make so many bytes, a list its text."""
+    return value if isinstance(value, bool | int | float | str | bytes | None) else _Inert()
+
+
+_BUILTINS: dict[str, Callable[..., Any]] = {
+    "dict": _table,
+    **dict.fromkeys(("list", "tuple", "set", "frozenset"), _group),
+    **dict.fromkeys(("int", "float", "bool", "str", "bytes"), _plain_value),
 }
 _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
-    **{("builtins", name): kind for name, kind in _PLAIN.items()},
-    **{("__builtin__", name): kind for name, kind in _PLAIN.items()},
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("collections", "defaultdict"): collections.defaultdict,
+    **{("builtins", name): make for name, make in _BUILTINS.items()},
+    **{("__builtin__", name): make for name, make in _BUILTINS.items()},
+    ("collections", "OrderedDict"): _table,
+    ("collections", "defaultdict"): lambda *_: {},
     ("_codecs", "encode"): _encode,
     ("numpy", "dtype"): _Dtype,
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
@@ -128,9 +133,7 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class _DataUnpickler(pickle._Unpickler):
-    # the one written in Python: damaged lengths make the one in C ask for all memory
-
+class _Unpickler(DataUnpickler):
     def find_class(self, module: str, name: str) -> Any:
         return _KNOWN.get((module, name), _Inert)
 
@@ -158,7 +161,7 @@ def read_crop(path: Path) -> tuple[float, float] | None:
     check_not_empty(path)
     with path.open("rb") as file, translated(path, "DeepLabCut's record of a prediction"):
         try:
-            content = _DataUnpickler(file).load()
+            content = _Unpickler(file).load()
         except MemoryError as error:
             raise ValueError("a damaged length") from error
     data = content.get("data", content) if isinstance(content, dict) else None

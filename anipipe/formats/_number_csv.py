@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anipipe.errors import DataError
-from anipipe.formats._files import check_last_line, translated
+from anipipe.formats._columns import check_width
+from anipipe.formats._files import check_last_line, read_lines, translated
 from anipipe.formats._prediction_csv import MISSING
+from anipipe.guards import check_names
 
 Columns = dict[str, NDArray[np.float64]]
 
@@ -27,15 +30,12 @@ def read_number_columns(path: Path) -> tuple[list[str], Callable[[Sequence[str]]
     """
     check_last_line(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            names = next(csv.reader(file), [])
-    except (UnicodeDecodeError, csv.Error) as error:
+        names = next(csv.reader(read_lines(path, 1)), [])
+    except csv.Error as error:
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}). Save it as UTF-8 text.") from error
-    double = (
-        next((name for name in names if names.count(name) > 1), None)
-        if len(set(names)) < len(names)
-        else None
-    )
+    check_width(len(names), path)
+    check_names(names, path)
+    double = next((name for name, count in Counter(names).items() if count > 1), None)
     if double is not None:
         raise DataError(f"{path}: has two columns {double!r}. Make the file again, or remove one of them.")
 

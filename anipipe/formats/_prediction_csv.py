@@ -7,14 +7,13 @@ the frame number and one cell per column, blank where missing.
 from __future__ import annotations
 
 import csv
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from anipipe.errors import DataError
 from anipipe.formats._columns import LEVELS_MULTI, Content, name_columns
-from anipipe.formats._files import check_last_line, translated
+from anipipe.formats._files import check_last_line, read_lines, translated
 
 MISSING = ["", "nan", "NaN", "NAN", "-nan", "NA", "N/A", "#N/A", "null", "NULL", "None", "<NA>"]
 
@@ -30,9 +29,8 @@ def _is_number(text: str) -> bool:
 def _header(path: Path) -> tuple[list[list[str]], int]:
     """Return the header rows and how many lines to skip before the data."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            start = list(islice(csv.reader(file), 6))
-    except (UnicodeDecodeError, csv.Error) as error:
+        start = list(csv.reader(read_lines(path, 6)))
+    except csv.Error as error:
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}). Save it as UTF-8 text.") from error
     header: list[list[str]] = []
     for row in start:
@@ -83,11 +81,8 @@ def read_content(path: Path) -> Content:
         raise DataError(f"{path}: holds no body part. Predict the video again.")
     names = [str(at) for at in range(width)]
     types = {name: pa.float64() for name in names[1:]} | {"0": pa.string()}
-    with path.open("rb") as file:
-        if not any(True for _ in islice(file, skip, skip + 1)):
-            raise DataError(
-                f"{path}: has a header but no frame. Predict the video again, or copy the file anew."
-            )
+    if len(read_lines(path, skip + 1)) <= skip:
+        raise DataError(f"{path}: has a header but no frame. Predict the video again, or copy the file anew.")
     with translated(path, "a csv of predictions"):
         table = pc.read_csv(
             path,

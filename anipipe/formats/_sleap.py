@@ -14,7 +14,9 @@ from anipipe.errors import DataError
 from anipipe.formats._columns import no_single_track
 from anipipe.formats._files import REMEDY, open_hdf5, translated
 from anipipe.formats._frames import check_span
+from anipipe.guards import check_names
 
+_MOST_POINTS = 2**28  # 6 GiB
 _AXES = ("frame", "track", "node", "xy")
 _SLEAP_AXES = ("track", "xy", "node", "frame")  # where a file does not say
 
@@ -62,6 +64,7 @@ def read_analysis(path: Path) -> Tracks:
             f"{path}: {len(nodes)} nodes, points {points.shape} and scores {scores.shape} do not fit. "
             "Export it again."
         )
+    check_names([*nodes, *names], path)
     names += [f"track_{at}" for at in range(len(names), points.shape[1])]
     return Tracks(nodes, names, points, scores)
 
@@ -108,6 +111,7 @@ def _tracks_of(labels: Any, path: Path, video: str) -> Tracks:
     if not labels.skeletons or not frames:
         raise DataError(f"{path}: holds no predicted frame. Predict the video again.")
     nodes = tuple(node.name for node in labels.skeletons[-1].nodes)
+    check_names([*nodes, *(track.name or "" for track in labels.tracks)], path)
     slots = {id(track): at for at, track in enumerate(labels.tracks)}
     names = [track.name or f"track_{at}" for at, track in enumerate(labels.tracks)]
     length = max(int(frame.frame_idx) for frame in frames) + 1
@@ -127,6 +131,11 @@ def _tracks_of(labels: Any, path: Path, video: str) -> Tracks:
     used = max((slot for _, slot, _ in placed), default=-1) + 1
     count = max(len(names), used)
     names += [f"(no track {at + 1})" for at in range(count - len(names))]
+    if length * count * len(nodes) > _MOST_POINTS:
+        raise DataError(
+            f"{path}: {len(placed)} instances, spread over {length} frames, {count} tracks and {len(nodes)} "
+            "nodes, need more memory than can be given. Export the predictions as an analysis file."
+        )
     points = np.full((length, count, len(nodes), 2), np.nan)
     scores = np.full((length, count, len(nodes)), np.nan)
     for at, slot, instance in placed:

@@ -47,6 +47,9 @@ def opened(path: Path, threads: int = 1) -> Iterator[Opened]:
         stream = streams[0]
         if stream.codec_context is None:
             raise DataError(f"{path}: its video codec is unknown here. Convert it to H.264 with ffmpeg.")
+        claimed, size = max(stream.frames, len(stream.index_entries)), path.stat().st_size
+        if claimed > size:  # what it announces would be believed, in gigabytes
+            raise DataError(f"{path}: it announces {claimed} frames, and has {size} bytes. {_REMEDY}")
         stream.thread_type = "AUTO"
         stream.thread_count = threads
         yield container, stream

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anipipe.config import toml_text
 from anipipe.config.toml_text import dotted, inline
 from anipipe.errors import DataError
 from anipipe.formats._csv_text import write_lines
-from anipipe.formats._files import REMEDY, check_not_empty
+from anipipe.formats._files import REMEDY, read_text
 
 HEADER = ("trial", "frame", "corner", "x", "y")
 END = "# end"
@@ -147,13 +147,7 @@ def read_board_detections(path: Path) -> BoardDetections:
     DataError
         Not such a file, cut off, a row that makes no sense or stands there twice; the message names the line.
     """
-    check_not_empty(path)
-    try:
-        # newline="": the csv reader alone decides what ends a line, as a trial may hold any character
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a UTF-8 text file ({error}). Save it as UTF-8.") from error
+    text = read_text(path)
     comments, body, start = _split(text, path)
     scalars = _scalars(comments, path)
     trials, numbers, corners, points = _rows(body, start, path)
@@ -197,10 +191,10 @@ def _scalars(comments: Sequence[tuple[int, str]], path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for number, comment in comments:
         try:
-            values |= tomllib.loads(comment)
-        except tomllib.TOMLDecodeError as error:
+            values |= toml_text.parse(comment)
+        except ValueError as error:
             raise DataError(
-                f"{path}: line {number}: {comment!r} is not of the form key = value ({error}). {REMEDY}"
+                f"{path}: line {number}: {comment[:80]!r} is not of the form key = value ({error}). {REMEDY}"
             ) from error
     kinds: dict[str, type] = {
         **{"camera": str, "size": list, "frames": int, "mirrored": bool, "legacy": bool},

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anipipe.config import toml_text
 from anipipe.errors import DataError
 from anipipe.formats._files import REMEDY, check_last_line, read_text
+from anipipe.guards import check_names
 from anipipe.numerics.cameras import Camera, Rig
 
 _NUMBERED = re.compile(r"cam_(\d+)")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_LARGEST = 2**20  # bytes; a camera takes less than one thousand
 _REMEDY = "Correct the file, or calibrate again."
 
 
@@ -48,10 +50,10 @@ def read_calibration(path: Path) -> Rig:
         Not TOML, cut off, no cameras, or a camera that is incomplete, not finite or named like another. A
         file cut off exactly between two cameras is a whole file with fewer cameras: no reader can see it.
     """
-    text = read_text(path)
+    text = read_text(path, limit=_LARGEST)
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = toml_text.parse(text)
+    except ValueError as error:
         raise DataError(f"{path}: not readable as TOML: {error}. {_REMEDY}") from error
     check_last_line(path)
     metadata = content.pop("metadata", {})
@@ -62,6 +64,7 @@ def read_calibration(path: Path) -> Rig:
         raise DataError(f"{path}: holds no camera (sections [cam_0], [cam_1], ...). {REMEDY}")
     cameras = tuple(_camera(path, key, sections[key]) for key in sorted(sections, key=_order))
     names = [camera.name for camera in cameras]
+    check_names(names, path)
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
         raise DataError(f"{path}: two cameras are called {double!r}. Give each camera its own name.")
@@ -113,7 +116,7 @@ def _numbers(where: str, key: str, value: Any, shape: tuple[int, ...] | None) ->
     except ValueError:  # lists of different lengths
         given = np.asarray(str(value))
     if given.dtype.kind not in "iuf" and given.size:
-        raise DataError(f"{where}: {key} = {value!r} is not made of numbers. {_REMEDY}")
+        raise DataError(f"{where}: {key} = {_shown(value)} is not made of numbers. {_REMEDY}")
     array = given.astype(np.float64)
     if shape is not None and array.shape != shape and array.size == math.prod(shape) and 1 in array.shape:
         array = array.reshape(shape)  # a column, as OpenCV returns vectors
@@ -122,8 +125,13 @@ def _numbers(where: str, key: str, value: Any, shape: tuple[int, ...] | None) ->
         hint = " (the Rodrigues vector, not the matrix)" if key == "rotation" else ""
         raise DataError(f"{where}: {key} has the shape {array.shape}, expected {expected}{hint}. {_REMEDY}")
     if not np.isfinite(array).all():
-        raise DataError(f"{where}: {key} = {value!r} is not finite. {_REMEDY}")
+        raise DataError(f"{where}: {key} = {_shown(value)} is not finite. {_REMEDY}")
     return array
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _distortions(where: str, value: Any, fisheye: bool) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from anipipe.errors import DataError
 from anipipe.formats._columns import LEVELS, Content, extract, name_columns
 from anipipe.formats._files import open_hdf5, translated
 from anipipe.formats._frames import by_frame
-from anipipe.formats._hdf_pickles import refuse_code
+from anipipe.formats._hdf_pickles import no_code, refuse_code
 
 KEY = "df_with_missing"
 FILLED = "anipipe/filled"
@@ -210,7 +210,7 @@ def read_content(path: Path) -> tuple[Content, Additions]:
         size = tuple(int(side) for side in file[SIZE][()]) if SIZE in file else ()
     import pandas as pd
 
-    with _PYTABLES, translated(path, "a table of poses"):
+    with _PYTABLES, translated(path, "a table of poses"), no_code():
         frame = pd.read_hdf(path, key=KEY)
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"{path}: {KEY!r} is not a table. Put predictions in its place, or remove this file.")

@@ -26,10 +26,12 @@ from anipipe.errors import DataError
 from anipipe.formats._video_decoding import Decoder, decoded, thread_count
 from anipipe.formats._video_index import Index, announced, opened, packets, read_index
 from anipipe.formats._video_pictures import Pictures
+from anipipe.guards import read_regular
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+_LARGEST_STILL = 2**30  # bytes
 Picture = tuple[int, NDArray[np.uint8] | None]
 
 
@@ -179,6 +181,17 @@ class Video(_Rows):
             rotation=rotation,
         )
 
+    def check(self) -> None:
+        """Make sure that the file can be opened as a video, which takes its index where there is one.
+
+        Raises
+        ------
+        DataError
+            As :meth:`frames` does, save what only decoding tells.
+        """
+        with opened(self.path):
+            pass
+
     @staticmethod
     def _first(batches: Iterable[list[VideoFrame] | None]) -> VideoFrame | None:
         return next((frame for batch in batches for frame in batch or ()), None)
@@ -278,7 +291,7 @@ def _still(path: Path) -> VideoFrame | None:
     import av
 
     try:
-        content = path.read_bytes()
+        content = read_regular(path, limit=_LARGEST_STILL)
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file. Check the name, or copy the file there.") from error
     try:

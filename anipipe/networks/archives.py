@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from anipipe.errors import DataError
+from anipipe.guards import open_regular
 
 GIB = 2**30
 LARGEST = 8 * GIB  # bytes, all that is read; the largest snapshots, optimiser and all, are below 2 GiB
@@ -49,6 +50,8 @@ class Archive:
         self._where = where
         self._read = 0
         with self._faults():
+            if isinstance(file, Path):
+                open_regular(file).close()
             self._zip = zipfile.ZipFile(file)
             self._members = dict(self._checked())
 

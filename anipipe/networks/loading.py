@@ -17,6 +17,7 @@ from anipipe.networks.models import TrainedModel
 from anipipe.networks.settings_files import Settings, section
 from anipipe.networks.sources import ModelSource
 from anipipe.networks.unpickling import load_tensors, plain
+from anipipe.pickles import check_parts
 
 
 def load_model(source: ModelSource) -> TrainedModel:
@@ -46,10 +47,9 @@ def load_model(source: ModelSource) -> TrainedModel:
     if "config" in content and "pose" in content:  # as it is exported
         try:
             settings = plain(content["config"])
-        except RecursionError as error:
-            raise DataError(
-                f"{where}: its settings are nested too deeply to be those of a network"
-            ) from error
+            check_parts(settings)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: its settings are nested too deeply for a network's") from error
         return _deeplabcut(source, settings, content["pose"], where, where)
     if settings is None:
         raise DataError(

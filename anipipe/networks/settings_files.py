@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from anipipe.errors import DataError
+from anipipe.guards import check_names, read_regular
+from anipipe.pickles import check_parts
 
 Settings = dict[str, Any]
 
@@ -23,12 +25,9 @@ def read_settings(path: Path) -> Settings:
         It cannot be read, is too large, or holds no keys and values.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_SETTINGS + 1)
+        content = read_regular(path, limit=LARGEST_SETTINGS)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    if len(content) > LARGEST_SETTINGS:
-        raise DataError(f"{path} is no settings file: it has more than {LARGEST_SETTINGS // 2**20} MiB")
+        raise DataError(f"{path} cannot be read as a settings file: {error.strerror or error}") from error
     return parse(content, str(path))
 
 
@@ -46,6 +45,7 @@ def parse(content: bytes, where: str) -> Settings:
         if _is_deep(text, Loader):
             raise ValueError(f"sections within sections, more than {DEEPEST_SETTINGS} deep")
         settings = yaml.load(text, Loader)
+        check_parts(settings)
     except (yaml.YAMLError, ValueError) as error:
         raise DataError(f"{where} is no YAML file, or it is damaged: {error}") from error
     if settings is None:
@@ -87,9 +87,12 @@ def checked_joints(names: object, where: str) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or not names:
         raise DataError(f"{where} lists no joints; is this the file that was written at training?")
     joints = tuple(str(name) if type(name) is int else name for name in names)
+    seen: set[str] = set()
     for place, name in enumerate(joints):
         if not isinstance(name, str) or not name.strip():
             raise DataError(f"{where}: joint {place + 1} is {name!r}, which is no name; put it into quotes")
-        if name in joints[:place]:
+        if name in seen:
             raise DataError(f"{where} lists the joint {name!r} twice")
+        seen.add(name)
+    check_names(joints, where)
     return joints

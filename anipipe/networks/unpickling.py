@@ -22,7 +22,9 @@ import torch
 from torch import Tensor
 
 from anipipe.errors import DataError
+from anipipe.guards import open_regular
 from anipipe.networks.archives import Archive
+from anipipe.pickles import DataUnpickler, check_keys
 
 _ZIP = b"PK\x03\x04"
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
@@ -60,6 +62,12 @@ class Unknown:
 
 class _Table(dict[Any, Any]):
     """A table whose attributes a pickle cannot set."""
+
+    def __init__(self, items: Iterable[tuple[Any, Any]] = ()) -> None:
+        super().__init__()
+        for key, value in items:
+            check_keys([key])
+            self[key] = value
 
     def __setstate__(self, state: object) -> None: ...
 
@@ -128,10 +136,8 @@ _KNOWN: dict[tuple[str, str], Any] = {
 }
 
 
-class _Unpickler(pickle._Unpickler):
+class _Unpickler(DataUnpickler):
     """Builds what a pickle describes out of notes, tables, lists and plain values.
-
-    The one in Python: the one in C takes any amount of memory if a damaged file numbers its parts oddly.
 
     Attributes
     ----------
@@ -148,8 +154,8 @@ class _Unpickler(pickle._Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _device, _count, *part = pid
-        if kind != "storage" or not isinstance(dtype, torch.dtype):
-            raise pickle.UnpicklingError(f"tensors of an unknown kind, {kind!r}")
+        if kind != "storage" or not isinstance(dtype, torch.dtype) or not isinstance(key, str | int):
+            raise pickle.UnpicklingError("tensors of an unknown kind")
         self.dtypes[str(key)] = dtype
         # Before torch 1.6 a storage could be part of another: its own key, start, count.
         return _Storage(str(key), dtype, part[0][1] if part and part[0] else 0)
@@ -178,11 +184,11 @@ def load_tensors(file: Path | BinaryIO, *, where: str) -> dict[Any, Any]:
     """
     try:
         if isinstance(file, Path):
-            with file.open("rb") as opened:
+            with open_regular(file) as opened:
                 content = _read(opened, where)
         else:
             content = _read(file, where)
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from anipipe.config import Config, nearest, read_layer
@@ -14,6 +15,9 @@ from anipipe.project.naming import natural
 CONFIG = "config.toml"
 #: Folder, in a session, that holds the configuration that the session was processed with.
 RESOLVED_FOLDER = "config"
+#: Folders within one another that are looked into; a loop of mounted disks has no end.
+DEEPEST = 99
+_LOOKED_AT = 200  # keys of a file, to know whose it is
 
 
 def find_experiments(paths: Sequence[Path]) -> dict[Path, list[Path]]:
@@ -92,7 +96,7 @@ def is_ours(path: Path) -> bool:
     except ConfigError:
         return True  # broken: let it be named rather than passed over
     known = list(Config.model_fields)
-    return not values or any(nearest(name, known) for name in values)
+    return not values or any(nearest(name, known) for name in islice(values, _LOOKED_AT))
 
 
 def experiment_above(folder: Path) -> Path | None:
@@ -105,9 +109,35 @@ def experiment_above(folder: Path) -> Path | None:
     return next(iter(reversed(processed or ours)), None)
 
 
-def _experiments_below(folder: Path, visited: set[tuple[int, int]] | None = None) -> Iterable[Path]:
+def judge_link(root: Path, link: str) -> tuple[bool, str]:
+    """Say whether a linked folder is to be looked into, and what a user should know about it.
+
+    Parameters
+    ----------
+    root : Path
+        Of the experiment.
+    link : str
+        Relative to it.
+    """
+    target, here = (root / link).resolve(), root.resolve()
+    if here != target and here.is_relative_to(target):
+        return False, f"{link}: passed over, it is a link to {target}, which holds this experiment"
+    other = experiment_above(target.parent)
+    if other is None or other.resolve() == here:
+        return True, ""
+    return True, (
+        f"{link} is a link into another experiment, {other}: results are written there, over those of its "
+        "own; link its folder of videos into a session of this experiment instead"
+    )
+
+
+def _experiments_below(
+    folder: Path, visited: set[tuple[int, int]] | None = None, depth: int = 0
+) -> Iterable[Path]:
     """Yield the experiments in a folder; links are followed, each folder once."""
     visited = set() if visited is None else visited
+    if depth > DEEPEST:
+        return
     try:
         stat = folder.stat()
         if (stat.st_dev, stat.st_ino) in visited:
@@ -126,4 +156,4 @@ def _experiments_below(folder: Path, visited: set[tuple[int, int]] | None = None
         yield folder  # what cannot be looked into is told as an experiment that cannot be opened
         return
     for entry in sorted(below, key=lambda entry: entry.is_symlink()):
-        yield from _experiments_below(folder / entry.name, visited)
+        yield from _experiments_below(folder / entry.name, visited, depth + 1)

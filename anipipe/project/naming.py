@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from anipipe.errors import DataError
@@ -15,6 +18,7 @@ from anipipe.formats.prediction_names import (
     video_of,
     without_suffix,
 )
+from anipipe.guards import check_names
 
 SLEAP_SUFFIXES = frozenset({".analysis.h5", ".slp"})
 #: What Lightning Pose writes beside its predictions: losses, and boxes for cropping.
@@ -23,6 +27,7 @@ _SIDE_FILE = re.compile(r"_(temporal_norm|pca_\w+_error|bbox)\.csv$", re.IGNOREC
 _SCORED = re.compile(r".(DLC_|DeepCut_)")
 _DRAWN = re.compile(r".(DLC_|DeepCut_).*_labeled$")
 _FILTERED = re.compile(r"_filtered\.(h5|csv)$")
+_LONGEST_SEARCH = 2.0  # seconds of computing that a regular expression may take with one name
 #: What recordings of a calibration board end in.
 BOARD_SUFFIXES = VIDEO_SUFFIXES | {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
@@ -110,11 +115,11 @@ def find_recordings(
         if suffix not in BOARD_SUFFIXES:
             continue
         stem, path = name[: len(name) - len(suffix)], join(folder, f"{sub}/{name}")
-        match = pattern.search(stem)
-        if match is None or not match.group(1):
+        check_names([stem], root / folder / sub)
+        camera = camera_in(stem, pattern)
+        if camera is None:
             nameless.append(path)
             continue
-        camera = match.group(1)
         recording = stem if suffix in VIDEO_SUFFIXES else f"images_{camera}"
         if recording in found and (suffix in VIDEO_SUFFIXES or found[recording][0] != camera):
             other = found[recording][1][0]
@@ -158,14 +163,53 @@ def split_name(video: str, pattern: re.Pattern[str] | None, where: str) -> tuple
     """Return the camera of a video and the name of its trial; ``where`` is for the error message."""
     if pattern is None:
         return "", video
-    match = pattern.search(video)
-    if match is None or not match.group(1):
+    camera = camera_in(video, pattern)
+    if camera is None:
         raise DataError(
             f"{where}: the name {video!r} has no camera in it that triangulation.cam_regex = "
             f"{pattern.pattern!r} would find; rename or remove the file, or change the key"
         )
     # What remains when every camera name is taken out; a name that is all camera still needs a trial.
-    return match.group(1), pattern.sub("", video).strip() or "trial"
+    with _in_time(pattern, video):
+        return camera, pattern.sub("", video).strip() or "trial"
+
+
+def camera_in(name: str, pattern: re.Pattern[str]) -> str | None:
+    """Return the camera in a name, None if there is none.
+
+    Raises
+    ------
+    DataError
+        The pattern would take for ever to find out.
+    """
+    with _in_time(pattern, name):
+        match = pattern.search(name)
+    return (match.group(1) or None) if match is not None else None
+
+
+@contextmanager
+def _in_time(pattern: re.Pattern[str], name: str) -> Iterator[None]:
+    """Stop a regular expression that does not come to an end: some try ever more ways to match.
+
+    Where there are no timers (on Windows, and in other threads than the main one), Ctrl-C is left.
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise DataError(
+            f"triangulation.cam_regex = {pattern.pattern!r} does not come to an end with the name {name!a}; "
+            "make it simpler: no repeat (+, *) of what holds a repeat itself"
+        )
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _LONGEST_SEARCH)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def check_cameras(views: Sequence[tuple[str, str]], session: Path) -> None:

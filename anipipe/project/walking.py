@@ -24,9 +24,9 @@ from anipipe.project.finding import (
     DEEPEST,
     RESOLVED_FOLDER,
     absolute,
-    experiment_above,
     inside,
     is_ours,
+    judge_link,
 )
 from anipipe.project.models import Models, name_joints
 from anipipe.project.naming import (
@@ -152,7 +152,9 @@ class _Walker:
         self._visit("", (self._layers[0],), 0, ())
         while self._links:  # after all real folders, so that what is linked twice is met under its own name
             link = self._links.pop(0)
-            if self._may_follow(link[0]):
+            follow, remark = judge_link(self.root, link[0])
+            self.experiment.notices += [remark] if remark else []
+            if follow:
                 self._visit(*link)
         config = self.top.config
         names = {
@@ -236,22 +238,6 @@ class _Walker:
             else:
                 self._visit(*below)
 
-    def _may_follow(self, link: str) -> bool:
-        """Say whether a linked folder is to be looked into: not if it is one that the experiment lies in."""
-        target, root = (self.root / link).resolve(), self.root.resolve()
-        if root != target and root.is_relative_to(target):
-            self.experiment.notices.append(
-                f"{link}: passed over, it is a link to {target}, which holds this experiment"
-            )
-            return False
-        other = experiment_above(target.parent)
-        if other is not None and other.resolve() != root:
-            self.experiment.notices.append(
-                f"{link} is a link into another experiment, {other}: results are written there, over those "
-                "of its own; link its folder of videos into a session of this experiment instead"
-            )
-        return True
-
     def _layers_below(self, folder: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """Add the settings of a folder below the experiment's, unless they are another program's.
 
@@ -281,7 +267,8 @@ class _Walker:
             return False
 
     def _look_for_lost_session(self, folder: str, holding: Sequence[str]) -> None:
-        if any(os.path.isdir(self.root / folder / name) for name in holding):  # noqa: PTH112 - False, not an error
+        place = f"{self.root}{os.sep}{folder}{os.sep}"  # as text: this is done for every folder of a lab
+        if any(os.path.isdir(place + name) for name in holding):  # noqa: PTH112 - False, not an error
             self.experiment.notices.append(
                 f"{folder} looks like a session, but is called like a folder of results: passed over"
             )

@@ -78,13 +78,13 @@ def test_missing_file_and_folder(tmp_path):
 
 
 def test_unreadable_file(file, monkeypatch):
-    def refuse(path):
+    def refuse(path, *, limit):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("anipipe.config.layers.read_regular", refuse)
     path = file("nesting = 1\n")
     assert fault(path) == f"{path}: cannot be read: Permission denied"
 
 
 def test_endless_nesting_is_an_error(file):
-    assert "too deeply" in fault(file("a = " + "[" * 100_000))
+    assert "too deeply" in fault(file("a = " + "[" * 5_000))

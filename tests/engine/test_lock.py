@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def test_two_locks_have_two_tokens(tmp_path):
     ids=["pid is dead", "pid was given to another", "rebooted", "pid is text", "no pid"],
 )
 def test_dead_process_of_this_machine_is_taken_over_at_once(tmp_path, changes):
-    put(tmp_path, holder(**changes()))
+    put(tmp_path, holder(**changes()), age=60)
     with Lock(tmp_path) as lock:
         assert holds(lock)
     assert own_files(tmp_path) == []
@@ -125,7 +126,8 @@ def test_zombie_is_dead(tmp_path):
 
 
 @pytest.mark.parametrize(("age", "blocks"), [(0, True), (3000, True), (4000, False), (1e6, False)])
-def test_other_machine_is_alive_for_an_hour_after_its_last_sign(tmp_path, age, blocks):
+def test_other_machine_is_alive_for_an_hour_after_its_last_sign(tmp_path, age, blocks, monkeypatch):
+    monkeypatch.setattr(module, "HEARTBEAT", 0.05)
     put(tmp_path, holder(host="elsewhere", pid=1), age)
     if blocks:
         with pytest.raises(LockedError, match="elsewhere"), Lock(tmp_path):
@@ -133,6 +135,36 @@ def test_other_machine_is_alive_for_an_hour_after_its_last_sign(tmp_path, age, b
     else:
         with Lock(tmp_path) as lock:
             assert holds(lock)
+
+
+@pytest.mark.parametrize("age", [5000.0, -86400.0, 1e6], ids=["forward", "back", "long ago"])
+@pytest.mark.parametrize("beating", [True, False])
+def test_where_a_clock_was_set_only_a_sign_of_life_counts(tmp_path, age, beating, monkeypatch):
+    """The file server's clock went forward, or back, since the other machine touched the lock."""
+    monkeypatch.setattr(module, "HEARTBEAT", 0.4)
+    path = put(tmp_path, holder(host="elsewhere", pid=1), age)
+    beat = threading.Timer(0.2, os.utime, [path])
+    if beating:
+        beat.start()
+        with pytest.raises(LockedError, match="elsewhere"), Lock(tmp_path):
+            pass
+        beat.join()
+    else:
+        with Lock(tmp_path) as lock:
+            assert holds(lock)
+
+
+def test_a_machine_of_the_same_name_is_another_one_if_it_gives_a_sign_of_life(tmp_path, monkeypatch):
+    """Clones and containers may share a name, and a disk."""
+    monkeypatch.setattr(module, "HEARTBEAT", 0.4)
+    path = put(tmp_path, holder(boot="of a namesake"))
+    beat = threading.Timer(0.2, os.utime, [path])
+    beat.start()
+    with pytest.raises(LockedError), Lock(tmp_path):
+        pass
+    beat.join()
+    with Lock(tmp_path) as lock:
+        assert holds(lock)
 
 
 GARBAGE = [b"", b"garbage", b"\xff\xfe\x00", b'{"pid": ', b"[]", b"[1]", b"null", b"5", b'"text"', b"{}"]

@@ -25,6 +25,7 @@ from anipipe.commands.init.templates import TEMPLATES
 from anipipe.config import template
 from anipipe.engine.records import OWN_FOLDER
 from anipipe.errors import DataError, UsageError
+from anipipe.guards import visible
 from anipipe.networks.sources import ModelSource, find_model
 from anipipe.project import CONFIG, absolute, experiment_above
 from anipipe.project.finding import is_ours
@@ -100,7 +101,7 @@ def draft(folder: Path, say: Callable[[str], None]) -> Draft:
     calibrations = [*found.calibrations, *found.loose_calibrations]
     known = calibrated_cameras(root / calibrations[0]) if calibrations else frozenset()
     readings = read_names(videos, boards, known)
-    proposal = Proposal({"project": _plain(root.resolve().name)} if root.resolve().name else {})
+    proposal = Proposal({"project": visible(root.resolve().name)} if root.resolve().name else {})
     models = find_models(found)
     propose_model(proposal, found, models)
     propose_nesting(proposal, found)
@@ -155,11 +156,6 @@ def _board_words(values: dict[str, object]) -> Iterator[str]:
     size = values["board_size"]
     assert isinstance(size, list)
     yield f"{size[0]} x {size[1]}"
-
-
-def _plain(name: str) -> str:
-    """Return a name that a file in UTF-8 can hold."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def write(folder: Path, text: str) -> Path:

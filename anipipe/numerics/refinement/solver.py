@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import uniform_filter1d
 
 from anipipe.errors import DataError
 from anipipe.numerics.cameras import Rig
@@ -255,6 +254,8 @@ def descend(objective: Objective, points: Floats, lengths: Floats, tolerance: fl
 
 def _risen(change: Floats) -> NDArray[np.bool_]:
     """Tell in which frames the cost rose, given its change (frames,) and counting the frames around."""
+    from scipy.ndimage import uniform_filter1d
+
     around = uniform_filter1d(change, VICINITY, mode="constant")
     return around > 0 if (around > 0).any() else np.ones(len(change), dtype=bool)
 

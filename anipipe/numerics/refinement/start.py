@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from anipipe.numerics.cameras import Rig, project_with_slopes
 from anipipe.numerics.lenses import Floats
@@ -65,6 +64,8 @@ def interpolate(points: Floats) -> Floats:
 
 def median_in_time(points: Floats) -> Floats:
     """Return the running median of (frames, joints, 3) over :data:`WINDOW` frames, mirrored at the ends."""
+    from scipy.ndimage import median_filter
+
     return np.asarray(median_filter(points, size=(WINDOW, 1, 1), mode="mirror"))
 
 

@@ -1,0 +1,137 @@
+"""Where nights leave their logs and reports, and how many of them are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from anipipe.engine.journal import LOG, REPORT, rotate, stamp, stamped
+from anipipe.errors import Notice
+from anipipe.formats.night_page import index_page, night_page
+
+PAGE = ".html"
+#: A copy of the newest page, and the list of all.
+LATEST, INDEX = "latest.html", "index.html"
+Json = dict[str, Any]
+
+
+class Reports:
+    """The folder of nights' reports, and what one night writes into it: a log as it goes, then its report.
+
+    Where nothing can be written, a folder for temporary files takes its place, so that there is always
+    something to look at in the morning.
+
+    Parameters
+    ----------
+    folder : Path or None
+        None, if there is no place for it.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.name = stamp(secrets.token_hex(2))
+        self.trouble = ""
+        self.folder = self._usable(folder)
+
+    def say(self, line: str) -> None:
+        """Add a line to the log."""
+        with contextlib.suppress(OSError):
+            self._write_line(self.folder, line)
+
+    def earlier(self) -> Iterator[Json]:
+        """Yield the reports of the nights before, the newest first."""
+        for name in reversed(stamped(self.folder)):
+            report = _load(self.folder / f"{name}{REPORT}") if name != self.name else None
+            if report is not None:
+                yield report
+
+    def write(self, report: Json, keep: int) -> tuple[Path, Path]:
+        """Write the report, its page, and the list of nights; drop what is too old.
+
+        Returns
+        -------
+        page, data : Path
+
+        Raises
+        ------
+        OSError
+            If it cannot be written anywhere.
+        """
+        try:
+            return self._write(report, keep)
+        except OSError as error:
+            self.trouble = f"{self.folder}: the report cannot be written there ({error.strerror or error})"
+            self.folder = Path(tempfile.mkdtemp(prefix="anipipe-nightly-"))
+            return self._write(report, keep)
+
+    def _write(self, report: Json, keep: int) -> tuple[Path, Path]:
+        page, data = self.folder / f"{self.name}{PAGE}", self.folder / f"{self.name}{REPORT}"
+        text = night_page(report)
+        _replace(data, json.dumps(report, separators=(",", ":")))
+        _replace(page, text)
+        _replace(self.folder / LATEST, text)
+        rotate(self.folder, keep, spare=self.name)
+        _replace(self.folder / INDEX, index_page([self._listed(name) for name in stamped(self.folder)[::-1]]))
+        return page, data
+
+    def _listed(self, name: str) -> Json:
+        """Return what the list of nights tells of one; of one that was killed there is only the log."""
+        report = _load(self.folder / f"{name}{REPORT}") or {"started": name[:19], "exit_status": None}
+        files = [suffix for suffix in (PAGE, REPORT, LOG) if (self.folder / f"{name}{suffix}").exists()]
+        return {**report, "name": name, "files": files}
+
+    def _usable(self, folder: Path | None) -> Path:
+        """Return a folder in which the log could be begun."""
+        line = f"begun by process {os.getpid()}"
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._write_line(folder, line)
+                return folder
+            except OSError as error:
+                self.trouble = f"{folder}: no report can be written there ({error.strerror or error})"
+        other = Path(tempfile.mkdtemp(prefix="anipipe-nightly-"))
+        self._write_line(other, line)
+        return other
+
+    def _write_line(self, folder: Path, line: str) -> None:
+        with (folder / f"{self.name}{LOG}").open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+
+
+@contextmanager
+def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
+    """Send warnings to a log rather than to whom cron mails to."""
+
+    def show(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+        say(f"{'note' if issubclass(category, Notice) else category.__name__}: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Notice)
+        warnings.showwarning = show
+        yield
+
+
+def _load(path: Path) -> Json | None:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

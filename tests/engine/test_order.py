@@ -1,0 +1,186 @@
+"""Which job is begun next, and what is left when the time is up or a recording is not finished."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from anipipe.engine.declare import Artifact, Registry, Stage, Unit, each
+from anipipe.engine.digest import Disk
+from anipipe.engine.executors import InProcess
+from anipipe.engine.freshness import State
+from anipipe.engine.lanes import Lane
+from anipipe.engine.lock import Lock
+from anipipe.engine.order import Order, Queue
+from anipipe.engine.plan import Plan
+from anipipe.engine.records import Records
+from anipipe.engine.runner import Runner
+from tests.engine.textline import Lab, Watcher, job, made, read_plain
+
+RAW = Artifact("raw", "view", read=read_plain)
+BOARD = Artifact("board", "rig", read=read_plain)
+POSE = made("pose", "view", "pose/{view}.txt")
+RIG = made("rig", "rig", "rig.txt")
+WHOLE = made("whole", "trial", "whole/{trial}.txt")
+
+
+def copy(raw: str, options: object) -> str:
+    return raw + "\n"
+
+
+def join(poses: list[str], rig: str, options: object) -> str:
+    return "".join(poses) + rig
+
+
+STAGES = (
+    Stage("see", "view", copy, POSE, {"raw": RAW}),
+    Stage("measure", "rig", copy, RIG, {"raw": BOARD}),
+    Stage("join", "trial", join, WHOLE, {"poses": each(POSE), "rig": RIG}),
+)
+
+
+def units(root: Path, sizes: dict[str, int]) -> list[Unit]:
+    """Trials of two views whose recordings have so many MiB, and a small recording of the board."""
+    (root / "board.txt").write_text("board")
+    rig = Unit("rig", "rig", "", "rig", "", {}, {}, {"board": ("board.txt",)})
+    found = [rig]
+    for trial, size in sizes.items():
+        views = []
+        for camera in "AB":
+            name = f"{trial}{camera}"
+            with (root / f"{name}.raw").open("wb") as file:
+                file.truncate(size << 20)  # sparse
+            views.append(
+                Unit("view", name, "", name, "", {"view": name}, {}, {"raw": (f"{name}.raw",)}, batch=trial)
+            )
+        related = {"view": views, "rig": [rig]}
+        found += [*views, Unit("trial", trial, "", trial, "", {"trial": trial}, {}, {}, related, batch=trial)]
+    return found
+
+
+def test_what_others_wait_for_comes_first_then_the_largest_trial_and_each_is_finished(tmp_path: Path) -> None:
+    plan = Plan(
+        Registry(STAGES), units(tmp_path, {"s": 1, "l": 5, "m": 3}), Disk(tmp_path), Records(tmp_path)
+    )
+    plan.examine_all()
+    watcher = Watcher()
+    with Lock(tmp_path) as lock:
+        Runner(plan, [Lane(InProcess(), lambda device: True)], lock, watcher).run()
+    assert watcher.order == [
+        "measure rig",
+        *("see lA", "see lB", "join l"),
+        *("see mA", "see mB", "join m"),
+        *("see sA", "see sB", "join s"),
+    ]
+
+
+class Waiting:
+    """What a queue holds: anything with a job."""
+
+    def __init__(self, job: object) -> None:
+        self.job = job
+
+
+def test_the_trial_with_the_least_left_is_next_among_those_begun(tmp_path: Path) -> None:
+    plan = Plan(
+        Registry(STAGES), units(tmp_path, {"a": 9, "b": 1, "c": 5}), Disk(tmp_path), Records(tmp_path)
+    )
+    order = Order(plan.jobs, plan.dependents.__getitem__, lambda job: 0)
+    queue = Queue(order)
+    for label in ("see aB", "see bB", "join c", "see cB"):
+        queue.push(Waiting(job(plan, label)))  # type: ignore[arg-type]
+    for label in ("see aA", "see cA"):
+        order.begun(job(plan, label))
+    order.ended(job(plan, "see cA"))
+    assert [queue.pop().job.label for _ in range(4)] == ["see cB", "join c", "see aB", "see bB"]
+    assert not queue
+    with pytest.raises(IndexError):
+        queue.pop()
+
+
+def test_once_the_time_is_up_nothing_new_is_begun_and_the_next_run_goes_on(lab: Lab) -> None:
+    watcher = Watcher()
+    done = lab.run(watcher=watcher, time_is_up=lambda: len(watcher.order) >= 3)
+    assert len(done.made) == 3 and not done.failed and not done.blocked
+    left = {each.label for each in done.outcome.put_off}
+    assert len(left) == 8 and not left & done.made
+    assert lab.leftovers() == []
+    assert lab.run().made == left
+
+
+def test_what_is_still_being_written_and_what_rests_on_it_waits(lab: Lab) -> None:
+    lab.run()
+    lab.put("a/source/one.txt", "half of it")
+    lab.put("b/source/one.txt", "other")
+    plan = lab.look()
+    plan.wait_for({"a/source/one.txt": "a/source/one.txt is still being written"})
+    plan.examine_all()
+    waiting = {each.label for each in plan.jobs if plan.state(each) is State.WAITING}
+    assert waiting == {"upper a/one", "join a", "split a", "part a"}
+    assert plan.verdicts[job(plan, "upper a/one")].verdict.reasons == (
+        "a/source/one.txt is still being written",
+    )
+    assert plan.verdicts[job(plan, "join a")].verdict.reasons == ("upper a/one waits",)
+    with Lock(lab.root) as lock:
+        outcome = Runner(plan, [Lane(InProcess(), lambda device: True)], lock, Watcher()).run()
+    assert {each.label for each in outcome.waiting} == waiting
+    assert {each.label for each in outcome.made} == {
+        *("upper b/one", "join b", "split b", "part b", "count"),
+    }
+    assert not outcome.failed and not outcome.blocked and not outcome.left_out
+    assert lab.text("a/upper/one.txt").startswith("<ALPHA>"), "what there was stays"
+    assert lab.run().made == {"upper a/one", "join a", "split a", "part a", "count"}
+
+
+def test_a_table_of_nothing_but_what_waits_waits(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.put("a/source/one.txt", "text")
+    plan = lab.look()
+    plan.wait_for({"a/source/one.txt": "why"})
+    plan.examine_all()
+    assert {plan.state(each) for each in plan.jobs} == {State.WAITING}
+
+
+def test_what_has_not_changed_does_not_wait(lab: Lab) -> None:
+    """A clone or a touch: the content is what it was."""
+    lab.run()
+    plan = lab.look()
+    plan.wait_for({"a/source/one.txt": "why"})
+    plan.examine_all()
+    assert {plan.state(each) for each in plan.jobs} == {State.FRESH}
+
+
+def test_an_input_that_changes_while_its_job_waits_for_room_is_looked_at_again(lab: Lab, hooks) -> None:
+    """Hours may lie between the look ahead and the start: the job is done with what is there then."""
+    hooks["upper"] = lambda: (hooks.clear(), lab.put("b/source/three.txt", "more of it than before"))
+    done = lab.run()
+    assert not done.failed and len(done.made) == 11
+    assert lab.text("b/upper/three.txt").startswith("<MORE OF IT")
+    assert lab.run().made == set()
+
+
+def test_several_devices_have_a_process_each_and_any_takes_what_is_for_any(tmp_path: Path) -> None:
+    stage = dataclasses.replace(STAGES[0], device=lambda view: {"A": "cuda:1", "B": "auto"}[view.label[-1]])
+    plan = Plan(Registry([stage]), units(tmp_path, {"a": 1, "b": 1}), Disk(tmp_path), Records(tmp_path))
+    plan.examine_all()
+    ran: dict[str, list[str]] = {}
+
+    class Device(InProcess):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def submit(self, function, argument):
+            ran.setdefault(self.name, []).append(argument.names["view"])
+            return super().submit(function, argument)
+
+    lanes = [
+        Lane(Device("cuda:0"), ("auto", "cuda", "cuda:0").__contains__),
+        Lane(Device("cuda:1"), ("auto", "cuda", "cuda:1").__contains__),
+        Lane(InProcess(), "".__eq__),
+    ]
+    with Lock(tmp_path) as lock:
+        Runner(plan, lanes, lock, Watcher()).run()
+    assert set(ran["cuda:1"]) >= {"aA", "bA"} and not {"aA", "bA"} & set(ran.get("cuda:0", []))
+    assert sorted(name for names in ran.values() for name in names) == ["aA", "aB", "bA", "bB"]

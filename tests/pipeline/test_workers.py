@@ -1,0 +1,174 @@
+"""Where jobs run: how many at a time, on which devices, in which cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from anipipe.commands import workers
+from anipipe.commands.workers import automatic_jobs, gpu_count, open_lanes
+from anipipe.config import Config
+from anipipe.engine.executors import InProcess, LocalProcesses
+from anipipe.networks.devices import choose
+from tests.conftest import Lab, make_lab
+
+PROJECT = Path(__file__).parents[2]
+
+
+def takers(
+    config: Config, jobs: int, devices: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, gpus: int
+) -> list:
+    monkeypatch.setattr(workers, "gpu_count", lambda: gpus)
+    more = {"executor": "processes", "jobs": jobs, "at_most": 9, "apart": False}
+    with open_lanes(config, Path(), **more) as lanes:
+        return [[index for index, lane in enumerate(lanes) if lane.takes(device)] for device in devices]
+
+
+def test_every_job_has_a_lane_and_devices_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = ("", "auto", "cuda", "cuda:0", "cuda:1", "cpu", "mps")
+    assert takers(Config(), 1, devices, monkeypatch, 2) == [[0]] * 7, "one at a time: all in this process"
+    assert takers(Config(), 4, devices, monkeypatch, 1) == [[1], *[[0]] * 6]
+    assert takers(Config(), 4, devices, monkeypatch, 2) == [[3], [0, 1], [0, 1], [0], [1], [2], [2]]
+
+
+def test_unattended_not_even_one_job_runs_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for apart, kind in ((False, InProcess), (True, LocalProcesses)):
+        with open_lanes(Config(), Path(), executor="processes", jobs=1, at_most=9, apart=apart) as lanes:
+            assert {type(lane.executor) for lane in lanes} == {kind}
+
+
+def test_the_gpus_that_a_process_may_use_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text(
+        "#!/bin/sh\necho 'GPU 0: NVIDIA A100 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA A100 (UUID: GPU-2)'\n"
+    )
+    fake.chmod(fake.stat().st_mode | stat.S_IEXEC)
+    for path, visible, expected in (
+        (f"{tmp_path}:{os.environ['PATH']}", None, 2),
+        (f"{tmp_path}:{os.environ['PATH']}", "1", 1),
+        (f"{tmp_path}:{os.environ['PATH']}", "", 0),
+        ("/nowhere", None, 0),
+    ):
+        monkeypatch.setenv("PATH", path)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        gpu_count.cache_clear()
+        assert gpu_count() == expected
+    gpu_count.cache_clear()
+
+
+def test_auto_means_the_device_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANIPIPE_DEVICE", "meta-device")
+    with pytest.raises(Exception, match="meta-device"):
+        choose("auto")
+    assert str(choose("cpu").device) == "cpu", "what is named is not overruled"
+
+
+def test_jobs_at_a_time_follow_processors_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    for gigabytes, expected in ((64, 16), (6, 4), (0.1, 1)):
+        monkeypatch.setattr(workers, "_available_memory", lambda free=gigabytes: free * 2**30)
+        assert automatic_jobs() == expected
+
+
+def test_jobs_are_a_number_or_auto(lab: Lab) -> None:
+    assert "a number of jobs, or auto" in lab.run("run-all", "-jmany", check=2)
+    assert "a number of jobs, or auto" in lab.run("run-all", "-j-1", check=2)
+    assert "46 jobs done" in lab.run("run-all", "-jauto")
+
+
+SBATCH = """\
+#!/bin/sh
+# Runs the script here instead of queueing it, as SLURM would on a node.
+cp "$1" "{folder}/script-$$.sh"
+setsid sh "$1" >> "{folder}/worker.log" 2>&1 &
+echo $! >> "{folder}/pids"
+echo "Submitted batch job $!"
+"""
+
+
+def on_path(folder: Path, name: str, text: str) -> None:
+    path = folder / name
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SLURM runs on Linux")
+def test_jobs_of_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a SLURM that starts each job at once on this machine."""
+    pytest.importorskip("dask_jobqueue")
+    slurm = tmp_path / "slurm"
+    slurm.mkdir()
+    on_path(slurm, "sbatch", SBATCH.format(folder=slurm))
+    on_path(slurm, "scancel", '#!/bin/sh\nkill -- "-$1"\n')
+    lab = make_lab(tmp_path / "experiment")
+    config = lab.root / "config.toml"
+    config.write_text(
+        config.read_text()
+        + textwrap.dedent("""
+        [cluster]
+        kind = "slurm"
+        workers = 2
+        gpus = 1
+        memory = "2GB"
+        queue = "short"
+        gpu_queue = "gpu"
+        account = "mylab"
+        walltime = "00:30:00"
+        directives = ["--constraint=fast"]
+        prologue = ["export FROM_PROLOGUE=yes"]
+        """)
+    )
+    environment = {**os.environ, "PATH": f"{slurm}:{os.environ['PATH']}", "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "anipipe.cli", "run-all", "--executor", "dask", str(lab.root)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    assert "46 jobs done" in ended.stdout
+    scripts = {path: path.read_text() for path in slurm.glob("script-*.sh")}
+    assert len(scripts) == 2
+    for line in ("-A mylab", "-t 00:30:00", "--constraint=fast", "export FROM_PROLOGUE=yes", "--nthreads 1"):
+        assert all(line in text for text in scripts.values()), line
+    (gpu,) = (text for text in scripts.values() if "GPU=1" in text)
+    assert "-p gpu" in gpu and "--gres=gpu:1" in gpu
+    (plain,) = (text for text in scripts.values() if "GPU=1" not in text)
+    assert "-p short" in plain and "--gres" not in plain
+    assert "export OMP_NUM_THREADS=1" in plain
+    end = time.monotonic() + 20
+    while (left := alive(slurm / "pids")) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not left, "its jobs end with the run"
+
+
+def alive(pids: Path) -> list[int]:
+    found = []
+    for pid in map(int, pids.read_text().split()):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, 0)
+            found.append(pid)
+    return found
+
+
+def test_a_cluster_that_is_not_there_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = lab.root / "config.toml"
+    text = config.read_text()
+    config.write_text(f'{text}\n[cluster]\naddress = "scheduler.json"\n')
+    assert "neither tcp://host:port, nor a scheduler file" in lab.run("run-all", "--executor=dask", check=2)
+    config.write_text(f'{text}\n[cluster]\nkind = "slurm"\n')
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "there is no sbatch here" in lab.run("run-all", "--executor=dask", check=2)
+    config.write_text(f'{text}\n[cluster]\naddress = "tcp://127.0.0.1:9"\n')
+    monkeypatch.setattr("anipipe.commands.clusters._ANSWERS_WITHIN", 1.0)
+    said = lab.run("run-all", "--executor=dask", check=1)
+    assert "the Dask scheduler at tcp://127.0.0.1:9 does not answer" in said
+    assert not (lab.root / ".anipipe/lock").exists()
+    config.write_text(text)
+    assert "46 jobs done" in lab.run("run-all")
