@@ -26,7 +26,7 @@ from anipipe.stages import REGISTRY  # noqa: E402
 
 def main() -> None:
     """Run the command line and end the process."""
-    # The plan of a lab is a million small objects that live to the end: looking for garbage among them is vain.
+    # The plan of a lab is a million small objects that live to the end: it is vain to look for garbage there.
     gc.set_threshold(100_000, 50, 100)
     interruption = Interruption()
     signal.signal(signal.SIGTERM, interruption)

@@ -226,6 +226,7 @@ def write_missing(opened: Opened) -> list[str]:
         path.parent.mkdir(exist_ok=True)
         temporary = path.with_name(f"{TEMPORARY}missing.csv")
         try:
+            temporary.unlink(missing_ok=True)
             temporary.write_text(content, encoding="utf-8", errors="backslashreplace", newline="\n")
             temporary.replace(path)
         finally:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from anipipe.engine.shares import steadily
+from anipipe.guards import open_regular
 
 #: Digest of an empty file: as an output it is what a crash leaves behind, and holds nobody's work.
 EMPTY = "empty"
@@ -190,7 +191,9 @@ class Disk:
         with contextlib.suppress(OSError):
             self._notes_path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                temporary.write_text(text, encoding="utf-8")
+                temporary.unlink(missing_ok=True)
+                with temporary.open("x", encoding="utf-8") as file:
+                    file.write(text)
                 temporary.replace(self._notes_path)
                 self._changed = False
             finally:
@@ -212,7 +215,7 @@ class Disk:
             if stat.size == 0:
                 return EMPTY
             note = self._notes.get(relative)
-            if note is not None and (note[0], note[1]) == stat.noted:
+            if note is not None and note[1] == stat.modified and note[0] == stat.size:
                 return str(note[2])
             digest = steadily(partial(digest_file, self._prefix + relative, sampled=sampled))
         except FileNotFoundError:
@@ -244,11 +247,11 @@ class Disk:
     def _stat(self, relative: str) -> _Stat | None:
         """Return size and times; ``None`` if there can be no such file. Other trouble is raised."""
         try:
-            stat = steadily(partial(os.stat, self._prefix + relative))
+            stat = os.stat(self._prefix + relative)
         except OSError as error:
             if error.errno in _MISSING:
                 return None
-            raise
+            stat = steadily(partial(os.stat, self._prefix + relative))
         return _Stat(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
@@ -275,8 +278,9 @@ def _young(stat: tuple[int, int]) -> bool:
 
 def _load_notes(path: Path) -> dict[str, list[int | str]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            content = json.loads(file.read())
         files = content["files"] if content["version"] == 1 else {}
         return {name: note for name, note in files.items() if len(note) == 3}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # a cache: whatever is wrong with it, contents can be read again

@@ -18,6 +18,7 @@ from anipipe.engine.freshness import QUIET, State, Verdict
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER
+from anipipe.guards import visible
 
 #: Reports of this many runs are kept.
 KEPT = 200
@@ -106,7 +107,7 @@ class Journal:
 
     def write(self, line: str) -> None:
         """Add a line to the log."""
-        self._add(LOG, f"{time.strftime('%H:%M:%S')} {line}")
+        self._add(LOG, f"{time.strftime('%H:%M:%S')} {visible(line)}")
 
     def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
         """Note what became of a job; jobs that are simply up to date are only counted."""

@@ -18,9 +18,11 @@ from typing import Any, Self
 from anipipe.engine.records import OWN_FOLDER
 from anipipe.engine.shares import steadily
 from anipipe.errors import LockedError
+from anipipe.guards import read_regular
 
 #: Seconds between two signs of life, and without any after which another machine's lock is dead.
 HEARTBEAT, STALE_AFTER = 20.0, 3600.0
+_LARGEST = 2**16  # bytes
 
 
 class Lock:
@@ -153,10 +155,10 @@ class Lock:
 
     def _holder(self) -> dict[str, Any] | None:
         try:
-            holder = json.loads(steadily(partial(self.path.read_text, encoding="utf-8")))
+            holder = json.loads(steadily(partial(read_regular, self.path, limit=_LARGEST)))
         except FileNotFoundError:
             return None
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return holder if isinstance(holder, dict) else {}
 
@@ -217,7 +219,7 @@ def holds(root: Path, token: str) -> bool:
     OSError
         It cannot be seen.
     """
-    return f'"{token}"' in (root / OWN_FOLDER / "lock").read_text(encoding="utf-8")
+    return f'"{token}"'.encode() in read_regular(root / OWN_FOLDER / "lock", limit=_LARGEST)
 
 
 def _me() -> dict[str, Any]:
@@ -273,7 +275,7 @@ def _boot() -> str:
     """Return what identifies this start of the machine, or of a container on it, where that can be told."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
 

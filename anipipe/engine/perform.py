@@ -292,7 +292,7 @@ def explain_os_error(error: OSError, target: Path) -> str:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
         return f"{path}: the disk is full or the quota used up; free some space and run again"
     if error.errno == errno.EROFS:
-        return f"{path}: this disk can only be read, not written (read-only file system); mount it for writing"
+        return f"{path}: a read-only file system; mount it for reading and writing"
     if error.errno == ESTALE:
         return f"{path}: was replaced or removed on its server while in use; run again"
     if error.errno == errno.ENOENT:

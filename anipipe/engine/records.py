@@ -12,12 +12,15 @@ copied with its records is known for what it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from anipipe.guards import open_regular
 
 Facts = dict[str, Any]
 
@@ -149,6 +152,10 @@ class Records:
         text = json.dumps(_shortened(line, home), separators=(",", ":")) + "\n"
         path = self.file(home)
         path.parent.mkdir(exist_ok=True)
+        if path.exists():
+            open_regular(path).close()
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "a link, which is not written through; put the file here", str(path))
         with path.open("ab+") as file:
             end = file.tell()
             if end:
@@ -183,7 +190,8 @@ class Records:
             path = self.file(home)
             temporary = path.with_suffix(f".{os.getpid()}.tmp")
             try:
-                with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                temporary.unlink(missing_ok=True)
+                with temporary.open("x", encoding="utf-8", newline="\n") as file:
                     for line in lines:
                         file.write(json.dumps(_shortened(line, home), separators=(",", ":")) + "\n")
                     file.flush()
@@ -226,19 +234,29 @@ def _renamed(facts: Facts, old: str, new: str) -> Facts:
 def _read(path: Path, home: str) -> tuple[dict[str, Claims], int]:
     known: dict[str, Claims] = {}
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except OSError:
         return known, 0  # where nothing can be read, nothing is known, and everything is somebody's
+    odd = any(mark in content for mark in (b"..", b'"out:/', b"\\\\"))
     lines = content.split(b"\n")
     for line in _parsed(lines, home):
         try:
             job = _typed(_typed(line, dict)["job"], str)
             claims = known.get(job, Claims())
+            if odd and any(map(_leads_out, _typed(line.get("facts", {}), dict))):
+                continue  # nobody makes anything there, and it must not be taken for ours
             claims.apply(line)
             known[job] = claims
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return known, len(lines)
+
+
+def _leads_out(fact: str) -> bool:
+    """Say whether a fact is of an output that lies out of the experiment."""
+    kind, _, path = fact.partition(":")
+    return kind == "out" and (path.startswith("/") or "\\" in path or ".." in path.split("/"))
 
 
 def _parsed(lines: list[bytes], home: str) -> Iterator[Any]:
@@ -246,13 +264,13 @@ def _parsed(lines: list[bytes], home: str) -> Iterator[Any]:
     whole = [line for line in lines if line]
     try:
         found = json.loads(_rooted(b"[" + b",".join(whole) + b"]", home))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = []
     if len(found) == len(whole):  # nearly always: one call for a thousand lines
         yield from found
         return
     for line in whole:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             yield json.loads(_rooted(line, home))
 
 

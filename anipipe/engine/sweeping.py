@@ -36,6 +36,7 @@ class Sweeper:
         """Remove what an earlier run left, and mark this one as begun."""
         if self._needed:
             self._sweep()
+        self._mark.unlink(missing_ok=True)  # were it a link, something elsewhere would be touched
         self._mark.touch()
 
     def end(self, *, clean: bool) -> None:

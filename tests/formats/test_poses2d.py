@@ -58,9 +58,7 @@ def test_round_trip(folder, frames, filled, hypotheses):
         max_size=4,
         unique=True,
     ),
-    scorer=st.text(
-        st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=20
-    ),
+    scorer=st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=20),
     data=st.data(),
 )
 def test_round_trip_of_anything(tmp_path, names, scorer, data):
