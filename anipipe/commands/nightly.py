@@ -293,7 +293,8 @@ class _Course:
             records.append(
                 {"root": str(work.root), "verdict": verdict, "seconds": round(work.seconds, 3), **record}
             )
-        statuses = [record["exit_status"] for record in records] + [UNUSABLE for _ in self.problems]
+        statuses = [record["exit_status"] for record in records if not record.get("left_out")]
+        statuses += [UNUSABLE for _ in self.problems]
         report = {
             "schema": SCHEMA,
             "name": self.reports.name,

@@ -12,7 +12,7 @@ It knows files and functions, and nothing of cameras or animals.
 - :mod:`~anipipe.engine.order`      which job is begun next
 - :mod:`~anipipe.engine.perform`    one job, wherever it runs
 - :mod:`~anipipe.engine.executors`  where jobs run: in this process, in others of this machine
-- :mod:`~anipipe.engine.dask_executor`, :mod:`~anipipe.engine.remote`  in a Dask cluster, and its workers' side
+- :mod:`~anipipe.engine.dask_executor`  in a Dask cluster; :mod:`~anipipe.engine.remote`: its workers' side
 - :mod:`~anipipe.engine.lanes`      executors with the jobs that run on them
 - :mod:`~anipipe.engine.runner`     the coordinator; :mod:`~anipipe.engine.committing` puts outputs in place
 - :mod:`~anipipe.engine.shares`     disks on which others' doings show late

@@ -26,6 +26,8 @@ from anipipe.errors import AnipipeError, Notice
 
 #: What a user can do where there is too little.
 MORE_MEMORY = "run with fewer --jobs, or on a larger machine; with --executor dask, raise cluster.memory"
+#: What OpenCV, PyTorch, CUDA and the loader of libraries say where there is none.
+_NO_MEMORY = ("Insufficient memory", "can't allocate memory", "out of memory", "failed to map segment")
 #: Unfinished outputs are called ``.anipipe-TOKEN-…``, in the folder that they are meant for.
 TEMPORARY = ".anipipe-"
 
@@ -270,8 +272,7 @@ def _lacks_memory(error: BaseException) -> bool:
     """Say whether an error is for want of memory; C libraries say so in words of their own."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    words = ("Insufficient memory", "can't allocate memory", "out of memory")  # OpenCV, PyTorch, CUDA
-    theirs = not isinstance(error, AnipipeError) and any(text in str(error) for text in words)
+    theirs = not isinstance(error, AnipipeError) and any(text in str(error) for text in _NO_MEMORY)
     return isinstance(error, MemoryError) or theirs
 
 
@@ -292,7 +293,7 @@ def explain_os_error(error: OSError, target: Path) -> str:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
         return f"{path}: the disk is full or the quota used up; free some space and run again"
     if error.errno == errno.EROFS:
-        return f"{path}: a read-only file system; mount it for reading and writing"
+        return f"{path}: {error.strerror}; mount it for writing"
     if error.errno == ESTALE:
         return f"{path}: was replaced or removed on its server while in use; run again"
     if error.errno == errno.ENOENT:
