@@ -19,15 +19,19 @@ from benchmarks import (  # noqa: E402
     lab,
     labelling,
     networks,
+    nothing,
     optimisation,
     scene,
     subsets,
     triangulation,
     video,
+    workers,
 )
 
 NAMES = (
     "lab",
+    "nothing",
+    "workers",
     "calibration",
     "triangulation",
     "subsets",
@@ -43,6 +47,8 @@ _HELP = """Measure anipipe, and print tables: all benchmarks, or those named.
 
 \b
 lab             a lab of many small sessions: first run, status, no-op run, memory, and how they grow
+nothing         a large lab with recordings and all pictures: status and a run that does nothing, memory
+workers         two workers against one, as processes and in Dask
 calibration     bundle adjustment against aniposelib's: real recordings, and rigs of which the truth is known
 triangulation   the direct linear transform, and points refined after it, against aniposelib's
 subsets         the search for cameras that agree against aniposelib's
@@ -66,7 +72,7 @@ Nothing is asserted. Times depend on the machine and on what else it does; ratio
     default=1000,
     show_default=True,
     metavar="N",
-    help="lab: sessions of the largest lab; also measured at N/4 and N/2.",
+    help="lab: sessions of the largest lab; also measured at N/4 and N/2. nothing: sessions.",
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="lab: workers."
@@ -75,6 +81,8 @@ def main(names: tuple[str, ...], sessions: int, jobs: int) -> None:
     """Run the benchmarks of these names, all if none is given."""
     runs: dict[str, Callable[[], None]] = {
         "lab": lambda: lab.run(sessions, jobs),
+        "nothing": lambda: nothing.run(sessions),
+        "workers": workers.run,
         "calibration": calibration.run,
         "triangulation": triangulation.run,
         "subsets": subsets.run,

@@ -26,8 +26,11 @@ from anipipe.errors import AnipipeError, Notice
 
 #: What a user can do where there is too little.
 MORE_MEMORY = "run with fewer --jobs, or on a larger machine; with --executor dask, raise cluster.memory"
-#: What OpenCV, PyTorch, CUDA and the loader of libraries say where there is none.
-_NO_MEMORY = ("Insufficient memory", "can't allocate memory", "out of memory", "failed to map segment")
+#: What OpenCV, PyTorch, CUDA, the loader of libraries, and what starts threads say where there is none.
+_NO_MEMORY = (
+    *("Insufficient memory", "can't allocate memory", "out of memory", "failed to map segment"),
+    *("can't start new thread", "Resource temporarily unavailable"),
+)
 #: Unfinished outputs are called ``.anipipe-TOKEN-…``, in the folder that they are meant for.
 TEMPORARY = ".anipipe-"
 

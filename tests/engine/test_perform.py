@@ -211,3 +211,37 @@ def test_memory_error_has_words(tmp_path):
 
 def eat_memory(text, options):
     raise MemoryError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory"),
+        ImportError("libx.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_want_of_memory_is_told_even_where_a_reader_took_it_for_a_damaged_file(tmp_path, error):
+    (tmp_path / "in.txt").write_text("x")
+    for raised in (error, misunderstood(error)):
+        stage = textline.Stage("bad", "item", Raising(raised), UPPER, {"text": SOURCE})
+        message = perform(task(tmp_path, stage=stage)).message
+        assert message.startswith("not enough memory: run with fewer --jobs"), message
+    innocent = DataError("the model of 3 cameras is out of memory cards")
+    stage = textline.Stage("bad", "item", Raising(innocent), UPPER, {"text": SOURCE})
+    assert "memory cards" in perform(task(tmp_path, stage=stage)).message
+
+
+def misunderstood(error):
+    found = DataError("in.txt: it is damaged")
+    found.__cause__ = error
+    return found
+
+
+class Raising:
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, text, options):
+        raise self.error

@@ -31,13 +31,18 @@ class FillingDisk:
         0: there is always room.
     lasting : bool
         There is no room for later writes either; else somebody has made some at once.
+
+    Attributes
+    ----------
+    seen, refused : list of str
+        All writes, and those there was no room for.
     """
 
     def __init__(self, root: Path, first: int = 0, *, lasting: bool = True) -> None:
         self.root, self.first, self.lasting = f"{root}{os.sep}", first, lasting
-        self.count = 0
+        self.seen: list[str] = []
         self.refused: list[str] = []
-        self._open: set[int] = set()
+        self._open: dict[int, str] = {}
 
     @contextlib.contextmanager
     def here(self) -> Iterator[FillingDisk]:
@@ -60,8 +65,9 @@ class FillingDisk:
             yield self
 
     def _is_full(self, what: str) -> bool:
-        self.count += 1
-        full = 0 < self.first <= self.count if self.lasting else self.count == self.first
+        self.seen.append(what)
+        count = len(self.seen)
+        full = 0 < self.first <= count if self.lasting else count == self.first
         if full:
             self.refused.append(what)
         return full
@@ -83,24 +89,25 @@ class FillingDisk:
                 raise no_room(path)
             descriptor = original(path, flags, *args, **more)
             if ours:
-                self._open.add(descriptor)
+                self._open[descriptor] = str(path)
             return descriptor
 
         return opening
 
     def _closing(self, original: Callable[[int], None]) -> Callable[[int], None]:
         def closing(descriptor: int) -> None:
-            self._open.discard(descriptor)
+            self._open.pop(descriptor, None)
             original(descriptor)
 
         return closing
 
     def _writing(self, original: Callable[[int, Any], int]) -> Callable[[int, Any], int]:
         def writing(descriptor: int, content: Any) -> int:
-            if descriptor not in self._open or not self._is_full("write"):
+            path = self._open.get(descriptor)
+            if path is None or not self._is_full(f"write {path}"):
                 return original(descriptor, content)
             if len(content) > 1 and len(self.refused) == 1:  # what there is room for, and then no more
-                self.count -= 1
+                self.seen.pop()
                 return original(descriptor, bytes(content)[: len(content) // 2])
             raise no_room()
 
@@ -108,7 +115,7 @@ class FillingDisk:
 
     def _syncing(self, original: Callable[[int], None]) -> Callable[[int], None]:
         def syncing(descriptor: int) -> None:
-            if descriptor in self._open and self._is_full("fsync"):
+            if descriptor in self._open and self._is_full(f"fsync {self._open[descriptor]}"):
                 raise no_room()
             original(descriptor)
 

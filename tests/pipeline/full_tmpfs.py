@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.conftest import Lab
 from tests.pipeline.film_lab import files, small_rig
-from tests.pipeline.looking import left_over, told_of_full_disk, wrong_of
+from tests.pipeline.looking import is_complete, left_over, told_of_full_disk, wrong_of
 
 PLENTY = "size=64m"
 PAGE = 4096
@@ -56,7 +56,7 @@ def attempt(given: Path, truth: Path, place: Path, options: tuple[str, ...]) -> 
     lab = Lab(root, small_rig("AB"))
     text = lab.run("run-all", *options, check=None)
     status = json.loads(lab.run("status", "--json"))
-    complete = all(job["state"] in ("fresh", "given") for job in status[0]["jobs"])
+    complete = is_complete(status)
     return complete, list(_problems(lab, truth, text, status, complete, options))
 
 
@@ -73,6 +73,8 @@ def _problems(
         yield f"in the end not as it should be: {text}"
     if "0 jobs done" not in lab.run("run-all", check=None):
         yield "never up to date"
+    if not is_complete(json.loads(lab.run("status", "--json"))):
+        yield "not all of it is taken for anipipe's own"
     yield from left_over(lab.root)
 
 

@@ -23,6 +23,13 @@ def left_over(*folders: Path) -> list[str]:
     return [str(path) for folder in folders for pattern in LEFT_OVER for path in folder.rglob(pattern)]
 
 
+def is_complete(status: list[dict[str, Any]]) -> bool:
+    """Say whether ``status --json`` finds nothing to do; the calibration is given."""
+    return all(
+        job["state"] == ("given" if job["stage"] == "calibrate" else "fresh") for job in status[0]["jobs"]
+    )
+
+
 def wrong_of(root: Path, truth: Path, status: list[dict[str, Any]]) -> list[str]:
     """Return what is wrong with an unfinished experiment, of which ``truth`` is the finished one.
 

@@ -411,7 +411,7 @@ def read_only(folder: Path) -> Iterator[None]:
         subprocess.call(["umount", "-l", str(folder)])
 
 
-CANNOT_WRITE = r"(a read-only file system; mount it for reading and writing|no permission to write)"
+CANNOT_WRITE = r"(Read-only file system; mount it for writing|no permission to write)"
 
 
 @posix

@@ -13,14 +13,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from anipipe.engine.lock import Lock
 from tests.conftest import Lab
 from tests.pipeline.film_lab import files, film_lab, small_rig
 from tests.pipeline.full_disk import FillingDisk
-from tests.pipeline.looking import left_over, told_of_full_disk, wrong_of
+from tests.pipeline.looking import is_complete, left_over, told_of_full_disk, wrong_of
 
 FULL = int(os.environ.get("ANIPIPE_KILLS", "4")) >= 20
 PICTURES = "pictures = ['label-2d', 'label-3d']\n"
@@ -33,47 +32,50 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(given: Path) -> tuple[Path, int]:
-    """Everything made, and how many writes that took."""
+def whole(given: Path) -> tuple[Path, list[str]]:
+    """Everything made, and the writes that took."""
     root = Path(shutil.copytree(given, given.with_name("whole")))
     with FillingDisk(root).here() as disk:
         Lab(root, small_rig("AB")).run("run-all")
-    return root, disk.count
+    return root, disk.seen
 
 
-def chosen(count: int, lasting: bool) -> list[int]:
-    """Return the numbers of the writes that fail: of a few, the first ones and some over the whole run."""
+def chosen(writes: list[str], lasting: bool) -> list[int]:
+    """Return the numbers of writes that fail: half of their kinds each way, those of records both ways."""
     if FULL:
-        return list(range(1, count + 1))
-    return sorted(
-        {1, 2, 4, *np.linspace(6, count, 6).astype(int).tolist()}
-        if lasting
-        else {3, 5, *np.linspace(30, count - 5, 5).astype(int).tolist()}
-    )
+        return list(range(1, len(writes) + 1))
+    kinds: dict[str, list[int]] = {}
+    for number, write in enumerate(writes, start=1):
+        what, _, path = write.partition(" ")
+        own = ".anipipe" in Path(path).parts and Path(path).parent.name != "runs"
+        kinds.setdefault(f"{what} {Path(path).name if own else Path(path).suffix}", []).append(number)
+    middles = {kind: numbers[len(numbers) // 2] for kind, numbers in kinds.items()}
+    return sorted({*list(middles.values())[lasting::2], middles["write records.jsonl"]})
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("lasting", [True, False], ids=["from then on", "for a moment"])
-def test_any_write_may_be_refused(given: Path, whole: tuple[Path, int], tmp_path: Path, lasting: bool):
-    truth, count = whole
+def test_any_write_may_be_refused(given: Path, whole: tuple[Path, list[str]], tmp_path: Path, lasting: bool):
+    truth, writes = whole
     expected, statuses = files(truth), set()
-    for number in chosen(count, lasting):
+    for number in chosen(writes, lasting):
         root = Path(shutil.copytree(given, tmp_path / f"lab{number}"))
         lab = Lab(root, small_rig("AB"))
         with FillingDisk(root, number, lasting=lasting).here() as disk:
             text = lab.run("run-all", check=None)
             status = json.loads(lab.run("status", "--json"))
-        about = f"write {number} ({', '.join(disk.refused[:3])} …) of {count}:\n{text}"
+        about = f"write {number} ({', '.join(disk.refused[:3])} …) of {len(writes)}:\n{text}"
         assert disk.refused, about
         wrong = wrong_of(root, truth, status)
         assert not wrong, f"{wrong} at {about}"
-        complete = all(job["state"] in ("fresh", "given") for job in status[0]["jobs"])
+        complete = is_complete(status)
         statuses.add(complete)
         assert complete or told_of_full_disk(text), about
         assert not left_over(root), about
         lab.run("run-all")
         assert files(root) == expected, about
         assert "0 jobs done" in lab.run("run-all") and not left_over(root), about
+        assert is_complete(json.loads(lab.run("status", "--json"))), about
         shutil.rmtree(root)
     assert statuses == {True, False} or not lasting, "some writes are needed, and some are not"
 
@@ -93,7 +95,7 @@ def test_half_a_lock_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.Monkey
                 assert error.errno == errno.ENOSPC
                 refused += disk.refused
         assert left_over(tmp_path) == [], number
-    assert "write" in refused and f"open {tmp_path / '.anipipe/lock'}" in refused
+    assert {f"{what} {tmp_path / '.anipipe/lock'}" for what in ("open", "write")} <= set(refused)
     with Lock(tmp_path) as lock:
         lock.check()
 
@@ -108,7 +110,7 @@ def may_mount(place: Path) -> bool:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("options", [(), *([("-j2",)] if FULL else [])])
 def test_real_disks_that_are_too_small(
-    given: Path, whole: tuple[Path, int], tmp_path: Path, options: tuple[str, ...]
+    given: Path, whole: tuple[Path, list[str]], tmp_path: Path, options: tuple[str, ...]
 ):
     if not may_mount(tmp_path):
         pytest.skip("this user may not mount anything")

@@ -257,6 +257,8 @@ def test_a_locked_experiment_is_left_out_and_not_waited_for(base, run_night):
         assert verdicts(morning) == {"one": "done", "two": "locked", "three": "done"}
         assert "is being processed" in records(morning)["two"]["error"]
         assert run_night(base / "two").exit_status == 75
+        (base / "one/config.toml").write_text("nightly.enabled = false\n")
+        assert run_night(base / "one", base / "two").exit_status == 75, "what is left out is not done either"
 
 
 @pytest.mark.parametrize(
