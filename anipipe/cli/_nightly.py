@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from anipipe import night_views
-from anipipe.cli._shared import CONTEXT, EXECUTOR, Jobs, complain, print_lines
+from anipipe.cli._shared import CONTEXT, EXECUTOR, Jobs, complain, noting, print_lines
 from anipipe.commands import history, night_templates, on_failure
 from anipipe.commands import nightly as nights
 from anipipe.commands.night_places import next_time
@@ -103,7 +103,8 @@ def nightly(
         click.echo(paint(printable(str(opened.experiment.root)), "bold"), err=True)
         return Progress(opened)
 
-    morning = nights.nightly(night, REGISTRY, **({"observe": shown} if verbose else {}))
+    with noting(quiet=not verbose):
+        morning = nights.nightly(night, REGISTRY, **({"observe": shown} if verbose else {}))
     status = morning.exit_status
     if status or verbose or morning.trouble:
         text = "\n".join(map(printable, night_views.summary_lines(morning)))

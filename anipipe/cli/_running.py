@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from anipipe import views
-from anipipe.cli._shared import CONTEXT, EXECUTOR, JOBS, PATHS, print_lines, told, worst
+from anipipe.cli._shared import CONTEXT, EXECUTOR, JOBS, PATHS, noting, print_lines, told, worst
 from anipipe.commands import run as running
 from anipipe.commands.opening import Opened
 from anipipe.commands.workers import ExecutorName
@@ -94,9 +94,10 @@ def _run(
 def _run_one(opened: Opened, request: running.Request, *, quiet: bool) -> int:
     if not quiet:
         print_lines(views.notice_lines(opened))
-    result = running.run(
-        opened, request, command=sys.argv[1:], observe=lambda opened: Progress(opened, quiet=quiet)
-    )
+    with noting(quiet=quiet):
+        result = running.run(
+            opened, request, command=sys.argv[1:], observe=lambda opened: Progress(opened, quiet=quiet)
+        )
     if not quiet or result.exit_status or result.conflicts:
         print_lines(views.result_lines(result))
     return result.exit_status

@@ -60,12 +60,12 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 @contextmanager
-def noting() -> Iterator[None]:
-    """Print notices as they are issued, each once."""
+def noting(*, quiet: bool = False) -> Iterator[None]:
+    """Print notices as they are issued, each once; none if ``quiet``."""
     told: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
-        if str(message) not in told:
+        if not quiet and str(message) not in told:
             told.add(str(message))
             click.echo(paint("note: ", "yellow") + printable(str(message)), err=True)
 

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from anipipe.config.running import ClusterSettings
 from anipipe.engine.dask_executor import GPU, Cluster, ClusterError
 from anipipe.engine.executors import DEVICE, THREADS
-from anipipe.errors import UsageError
+from anipipe.errors import Notice, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -102,6 +103,9 @@ def _closing(cluster: Cluster) -> Iterator[Cluster]:
 
 def _await_workers(cluster: Cluster, *, patient: bool) -> None:
     """Wait for the first worker: for ever, where a queue has to be waited for."""
+    if patient and not cluster.workers(gpu=False) + cluster.workers(gpu=True):
+        text = "waiting until SLURM has started a worker (squeue --me tells how far it is)"
+        warnings.warn(text, Notice, stacklevel=2)
     try:
         cluster.client.wait_for_workers(1, timeout=None if patient else _ANSWERS_WITHIN)
     except TimeoutError as error:
