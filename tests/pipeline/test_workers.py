@@ -90,7 +90,7 @@ SBATCH = """\
 #!/bin/sh
 # Runs the script here instead of queueing it, as SLURM would on a node.
 cp "$1" "{folder}/script-$$.sh"
-setsid sh "$1" >> "{folder}/worker.log" 2>&1 &
+setsid sh "{folder}/script-$$.sh" >> "{folder}/worker.log" 2>&1 &
 echo $! >> "{folder}/pids"
 echo "Submitted batch job $!"
 """
