@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,12 @@ _ANSWERS_WITHIN = 60.0  # seconds in which a scheduler answers, and has workers
 #: Logs of Dask's that have levels of their own.
 _LOUD = tuple(f"distributed{part}" for part in ("", ".client", ".core", ".nanny", ".utils", ".worker.memory"))
 #: A worker's death is the job's own; what is lost with it is begun anew by the run, which counts.
-_SETTINGS = {"distributed.scheduler.allowed-failures": 0}
+#: Workers hold no results that could be put aside: one that has used much memory goes on, until it is ended,
+#: rather than pause, perhaps for good.
+_SETTINGS = {
+    "distributed.scheduler.allowed-failures": 0,
+    **{f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")},
+}
 
 
 @contextmanager
@@ -63,7 +69,8 @@ def open_cluster(settings: ClusterSettings, root: Path, workers: int) -> Iterato
         start = _slurm if settings.kind == "slurm" else _local
         started = start(settings, root, max(count - settings.gpus, 0), settings.gpus)
         try:
-            with _closing(Cluster(started.get_client, started.scheduler_address, ours=True)) as cluster:
+            where, refill = started.scheduler_address, partial(started.scale, max(count, settings.gpus))
+            with _closing(Cluster(started.get_client, where, refill=refill)) as cluster:
                 _await_workers(cluster, patient=settings.kind == "slurm")
                 yield cluster
         finally:
@@ -86,7 +93,7 @@ def _there(address: str, root: Path) -> Iterator[Cluster]:
         where = address if file is None else json.loads(file.read_text(encoding="utf-8"))["address"]
         return Client(where, timeout=_ANSWERS_WITHIN, set_as_default=False)
 
-    with _closing(Cluster(connect, address, ours=False)) as cluster:
+    with _closing(Cluster(connect, address)) as cluster:
         _await_workers(cluster, patient=False)
         yield cluster
 

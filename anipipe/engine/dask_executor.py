@@ -26,6 +26,8 @@ from anipipe.errors import AnipipeError
 #: Resource of workers that have a GPU.
 GPU = "GPU"
 _LOOK = 2.0  # seconds between two looks at which workers there are
+_REFILL = 30.0  # seconds between two tries to replace workers that are gone
+_NONE_FOR = 600.0  # seconds without any worker, after which none is expected to come
 _ENDS_WITHIN = 20.0  # seconds in which workers that are to stop do so
 
 
@@ -69,8 +71,9 @@ class Cluster:
         Returns a client, also a second time, when the connection was lost.
     where : str
         The scheduler, for people.
-    ours : bool
-        Scheduler and workers were started for this run, and end with it.
+    refill : callable, optional
+        Has workers that are gone replaced. Left out: scheduler and workers are others', and do not end with
+        the run.
 
     Raises
     ------
@@ -78,8 +81,10 @@ class Cluster:
         If nobody answers.
     """
 
-    def __init__(self, connect: Callable[[], Any], where: str, *, ours: bool) -> None:
-        self._connect, self.where, self._ours = connect, where, ours
+    def __init__(
+        self, connect: Callable[[], Any], where: str, *, refill: Callable[[], None] | None = None
+    ) -> None:
+        self._connect, self.where, self._refill = connect, where, refill
         self.heard: dict[int, tuple[int, int]] = {}
         self.topic = ""
         self._prefix = ""
@@ -87,6 +92,7 @@ class Cluster:
         self._futures: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
         self._looked = -_LOOK
+        self._last_seen = self._refilled = time.monotonic()
         self.client = self._open()
 
     def _open(self) -> Any:
@@ -117,8 +123,23 @@ class Cluster:
             with contextlib.suppress(Exception):  # what is lost is told by the jobs that run
                 self._known = self.client.scheduler_info(n_workers=-1)["workers"]
             self._looked = time.monotonic()
+            self._mind_workers()
         items = self._known.items()
         return [address for address, worker in items if (GPU in worker.get("resources", {})) is gpu]
+
+    def _mind_workers(self) -> None:
+        """Replace workers that are gone, where they are ours; give up where there have long been none."""
+        now = time.monotonic()
+        if self._known:
+            self._last_seen = now
+        if self._refill is not None and now - self._refilled > _REFILL:
+            self._refilled = now
+            self._refill()
+        elif self._refill is None and now - self._last_seen > _NONE_FOR:
+            raise ClusterError(
+                f"the Dask scheduler at {self.where} has had no workers for {_NONE_FOR / 60:g} min; what was "
+                "finished is kept, and the next run goes on from there"
+            )
 
     def submit(self, task: Task, *, gpu: bool, restricted: bool) -> Future[Made | Failed]:
         """Have a job done by a worker with a GPU, or without one."""
@@ -138,7 +159,7 @@ class Cluster:
                     pure=False,
                     resources=resources,
                     workers=workers,
-                    allow_other_workers=False,
+                    allow_other_workers=workers is not None,  # where none of these is left
                 )
             except Exception as error:  # Dask's own are of many kinds
                 raise WorkersDied from error
@@ -186,7 +207,7 @@ class Cluster:
     def close(self, *, kill: bool) -> None:
         """End the connection, and what was started for it; with ``kill``, also the jobs that run."""
         with contextlib.suppress(Exception):
-            if kill and not self._ours:
+            if kill and self._refill is None:
                 self._stop_jobs()
         with contextlib.suppress(Exception):
             self.client.close(timeout=_ENDS_WITHIN)

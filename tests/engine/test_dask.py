@@ -86,7 +86,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 
 @pytest.fixture
 def cluster(processes: Processes) -> Iterator[Cluster]:
-    opened = Cluster(processes.connect, "here", ours=False)
+    opened = Cluster(processes.connect, "here")
     opened.client.wait_for_workers(2, timeout=60)
     yield opened
     opened.close(kill=False)
@@ -171,6 +171,17 @@ def test_jobs_of_a_device_go_to_workers_that_have_one(
     os.killpg(worker.pid, signal.SIGKILL)
 
 
+def test_where_there_are_no_workers_any_more_the_run_ends(processes: Processes, monkeypatch) -> None:
+    monkeypatch.setattr("anipipe.engine.dask_executor._NONE_FOR", 0.0)
+    monkeypatch.setattr("anipipe.engine.dask_executor._LOOK", 0.0)
+    cluster = Cluster(processes.connect, "here")
+    assert cluster.workers(gpu=False) >= 1, "there are some, so that nothing is wrong"
+    monkeypatch.setattr(cluster.client, "scheduler_info", lambda n_workers: {"workers": {}})
+    with pytest.raises(ClusterError, match="has had no workers"):
+        cluster.workers(gpu=False)
+    cluster.close(kill=False)
+
+
 def always_gpu(unit: object) -> str:
     return "auto"
 
@@ -182,7 +193,7 @@ def test_a_scheduler_that_is_gone_ends_the_run_and_the_next_goes_on(lab: Lab, tm
     processes = Processes(folder)
     processes.start_worker()
     try:
-        cluster = Cluster(processes.connect, "here", ours=False)
+        cluster = Cluster(processes.connect, "here")
         cluster.client.wait_for_workers(1, timeout=60)
 
         class Killing(Watcher):

@@ -148,7 +148,7 @@ def test_a_network_that_makes_no_numbers_fails_and_counts_no_damage(lab: Lab) ->
 @pytest.mark.parametrize("victim", ["run", "worker"])
 def test_a_killed_run_leaves_no_partial_pose_and_ends_like_one_never_killed(lab: Lab, victim: str) -> None:
     record(
-        lab.root / "s1/videos-raw/t_A.mp4", 400, size=SIZE, paint=lambda row, size: colourful(row % 12, size)
+        lab.root / "s1/videos-raw/t_A.mp4", 150, size=SIZE, paint=lambda row, size: colourful(row % 12, size)
     )
     command = [sys.executable, "-m", "anipipe.cli", "pose-2d", "-j2", str(lab.root)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -163,7 +163,7 @@ def test_a_killed_run_leaves_no_partial_pose_and_ends_like_one_never_killed(lab:
             os.kill(worker, signal.SIGKILL)
     process.wait(120)
     found = list((lab.root / "s1").rglob("pose-2d/*.h5"))
-    assert all(len(read_pose_2d(path).points) in (12, 400) for path in found)
+    assert all(len(read_pose_2d(path).points) in (12, 150) for path in found)
     lab.run("pose-2d")
     assert not list(lab.root.rglob(".anipipe-*"))
     expected = by_hand(lab.root / "networks/mouse", lab.root / "s1/videos-raw/t_A.mp4")
