@@ -11,6 +11,9 @@ limit_threads()
 #: Files that take longest. They begin first, so that no process still has one when the others have ended.
 LONG = (
     "test_example.py",
+    "test_torture.py",
+    "test_equality.py",
+    "test_full_disk.py",
     "test_calibration.py",
     "test_networks_real.py",
     "test_kill.py",

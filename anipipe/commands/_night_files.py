@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import tempfile
 import time
@@ -14,13 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from anipipe.commands._night_past import load
 from anipipe.engine.journal import LOG, REPORT, rotate, stamp, stamped
-from anipipe.errors import Notice
-from anipipe.formats.night_page import index_page, night_page
+from anipipe.errors import Notice, UsageError
+from anipipe.formats.night_page import MARK, index_page, night_page
+from anipipe.guards import open_regular, visible
 
 PAGE = ".html"
 #: A copy of the newest page, and the list of all.
 LATEST, INDEX = "latest.html", "index.html"
+#: What a night that was killed left of a file that it was writing; a younger one may be another night's.
+_UNFINISHED, _AGE = re.compile(r"\.(latest|index|\d{4}-\d\d-\d\dT[\w-]+)\.(html|json)(\.\d+)?\.tmp"), 3600.0
+_HEAD = 1024  # bytes, in which a page of ours says that it is
 Json = dict[str, Any]
 
 
@@ -49,7 +55,7 @@ class Reports:
     def earlier(self) -> Iterator[Json]:
         """Yield the reports of the nights before, the newest first."""
         for name in reversed(stamped(self.folder)):
-            report = _load(self.folder / f"{name}{REPORT}") if name != self.name else None
+            report = load(self.folder / f"{name}{REPORT}") if name != self.name else None
             if report is not None:
                 yield report
 
@@ -79,12 +85,13 @@ class Reports:
         _replace(page, text)
         _replace(self.folder / LATEST, text)
         rotate(self.folder, keep, spare=self.name)
+        _sweep(self.folder)
         _replace(self.folder / INDEX, index_page([self._listed(name) for name in stamped(self.folder)[::-1]]))
         return page, data
 
     def _listed(self, name: str) -> Json:
         """Return what the list of nights tells of one; of one that was killed there is only the log."""
-        report = _load(self.folder / f"{name}{REPORT}") or {"started": name[:19], "exit_status": None}
+        report = load(self.folder / f"{name}{REPORT}") or {"started": name[:19], "exit_status": None}
         files = [suffix for suffix in (PAGE, REPORT, LOG) if (self.folder / f"{name}{suffix}").exists()]
         return {**report, "name": name, "files": files}
 
@@ -104,7 +111,7 @@ class Reports:
 
     def _write_line(self, folder: Path, line: str) -> None:
         with (folder / f"{self.name}{LOG}").open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+            file.write(f"{time.strftime('%H:%M:%S')} {visible(line)}\n")
 
 
 @contextmanager
@@ -120,18 +127,44 @@ def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def _load(path: Path) -> Json | None:
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return report if isinstance(report, dict) else None
+def check_ours(folder: Path) -> None:
+    """Make sure that the pages with fixed names can be written into a folder: nobody else's are replaced.
+
+    Raises
+    ------
+    UsageError
+        If one of them is there and no night's.
+    """
+    for path in (folder / LATEST, folder / INDEX):
+        try:
+            with open_regular(path) as file:
+                head = file.read(_HEAD)
+        except OSError:  # no file, or one that cannot be read; or there is nothing, or its disk is away
+            ours = not os.path.exists(path)  # noqa: PTH110 - never raises
+        else:
+            ours = not head or MARK.encode() in head
+        if not ours:
+            raise UsageError(
+                f"{path}: is not a page of anipipe nightly, which would replace it; move it away, or name "
+                "another folder with --report"
+            )
+
+
+def _sweep(folder: Path) -> None:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _UNFINISHED.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False):
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime > _AGE:
+                    (folder / entry.name).unlink(missing_ok=True)
 
 
 def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        # Made anew: what is there already may be a link to somebody's file.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(text)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

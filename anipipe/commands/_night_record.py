@@ -15,13 +15,13 @@ from anipipe.commands.opening import Opened
 from anipipe.engine.digest import size_in
 from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.jobs import Job
+from anipipe.engine.outcome import Observer
 from anipipe.engine.plan import Plan
-from anipipe.engine.runner import Observer
 from anipipe.errors import AnipipeError, LockedError, UsageError
 
 #: Of the jobs that were done, so many of the slowest are named.
 SLOWEST = 10
-_TRACEBACK = 3000  # characters kept, of its end
+_TRACEBACK = 3000  # characters kept, of the end of each
 Json = dict[str, Any]
 
 
@@ -227,7 +227,7 @@ def explained(error: BaseException) -> Json:
         return {"exit_status": 1, "error": str(error)}
     text = "".join(traceback.format_exception(error))
     told = f"unexpected {type(error).__name__}: {error} (a defect of anipipe; please report it)"
-    return {"exit_status": 1, "error": told, "traceback": text[-8000:]}
+    return {"exit_status": 1, "error": told, "traceback": text[-_TRACEBACK:]}
 
 
 def _cell(counts: Counter[State]) -> int | dict[str, int]:

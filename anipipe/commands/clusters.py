@@ -8,7 +8,7 @@ import logging
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from anipipe.config.running import ClusterSettings
 from anipipe.engine.dask_executor import GPU, Cluster, ClusterError
 from anipipe.engine.executors import DEVICE, THREADS
+from anipipe.engine.records import OWN_FOLDER
 from anipipe.errors import Notice, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 _ANSWERS_WITHIN = 60.0  # seconds in which a scheduler answers, and has workers
 #: Logs of Dask's that have levels of their own.
 _LOUD = tuple(f"distributed{part}" for part in ("", ".client", ".core", ".nanny", ".utils", ".worker.memory"))
+_ANY_PORT = "127.0.0.1:0"  # of the page on which Dask shows itself: there may be other clusters
+#: Where SLURM's jobs write what they print, in the experiment.
+_LOGS = f"{OWN_FOLDER}/cluster"
+Refill = Callable[[], None]
 #: A worker's death is the job's own; what is lost with it is begun anew by the run, which counts.
 #: Workers hold no results that could be put aside: one that has used much memory goes on, until it is ended,
 #: rather than pause, perhaps for good.
@@ -32,10 +37,15 @@ _SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,
     **{f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")},
 }
+#: The same for workers that are started elsewhere.
+_ENVIRONMENT = {
+    **THREADS,
+    **{f"DASK_DISTRIBUTED__WORKER__MEMORY__{what}": "False" for what in ("TARGET", "SPILL", "PAUSE")},
+}
 
 
 @contextmanager
-def open_cluster(settings: ClusterSettings, root: Path, workers: int) -> Iterator[Cluster]:
+def open_cluster(settings: ClusterSettings, root: Path, *, jobs: int, at_most: int) -> Iterator[Cluster]:
     """Connect to a cluster, or start one and end it afterwards.
 
     Parameters
@@ -43,8 +53,10 @@ def open_cluster(settings: ClusterSettings, root: Path, workers: int) -> Iterato
     settings : ClusterSettings
     root : Path
         Of the experiment.
-    workers : int
-        How many to start, where the settings leave that open.
+    jobs : int
+        How many workers to start, where the settings leave that open.
+    at_most : int
+        There is work for no more than these.
 
     Raises
     ------
@@ -65,13 +77,14 @@ def open_cluster(settings: ClusterSettings, root: Path, workers: int) -> Iterato
             with _there(settings.address, root) as cluster:
                 yield cluster
             return
-        count = settings.workers or workers
+        count = max(settings.workers or jobs, settings.gpus)
         start = _slurm if settings.kind == "slurm" else _local
-        started = start(settings, root, max(count - settings.gpus, 0), settings.gpus)
+        started, refill = start(settings, root, min(count, max(at_most, settings.gpus)))
         try:
-            where, refill = started.scheduler_address, partial(started.scale, max(count, settings.gpus))
+            where = started.scheduler_address
             with _closing(Cluster(started.get_client, where, refill=refill)) as cluster:
-                _await_workers(cluster, patient=settings.kind == "slurm")
+                if settings.kind == "local":
+                    _await_workers(cluster)
                 yield cluster
         finally:
             started.close(timeout=20)
@@ -94,7 +107,7 @@ def _there(address: str, root: Path) -> Iterator[Cluster]:
         return Client(where, timeout=_ANSWERS_WITHIN, set_as_default=False)
 
     with _closing(Cluster(connect, address)) as cluster:
-        _await_workers(cluster, patient=False)
+        _await_workers(cluster)
         yield cluster
 
 
@@ -108,13 +121,9 @@ def _closing(cluster: Cluster) -> Iterator[Cluster]:
         cluster.close(kill=not finished)
 
 
-def _await_workers(cluster: Cluster, *, patient: bool) -> None:
-    """Wait for the first worker: for ever, where a queue has to be waited for."""
-    if patient and not cluster.workers(gpu=False) + cluster.workers(gpu=True):
-        text = "waiting until SLURM has started a worker (squeue --me tells how far it is)"
-        warnings.warn(text, Notice, stacklevel=2)
+def _await_workers(cluster: Cluster) -> None:
     try:
-        cluster.client.wait_for_workers(1, timeout=None if patient else _ANSWERS_WITHIN)
+        cluster.client.wait_for_workers(1, timeout=_ANSWERS_WITHIN)
     except TimeoutError as error:
         raise ClusterError(
             f"the Dask scheduler at {cluster.where} has no workers; start some: "
@@ -122,7 +131,7 @@ def _await_workers(cluster: Cluster, *, patient: bool) -> None:
         ) from error
 
 
-def _local(settings: ClusterSettings, root: Path, plain: int, gpus: int) -> Any:
+def _local(settings: ClusterSettings, root: Path, count: int) -> tuple[Any, Refill]:
     from distributed import LocalCluster, Nanny
 
     cluster = LocalCluster(
@@ -130,27 +139,43 @@ def _local(settings: ClusterSettings, root: Path, plain: int, gpus: int) -> Any:
         threads_per_worker=1,
         memory_limit=settings.memory,
         env=THREADS,
-        dashboard_address="127.0.0.1:0",  # any free port: there may be other clusters
+        dashboard_address=_ANY_PORT,
         silence_logs=logging.CRITICAL,
     )
     options = {**cluster.new_spec["options"], "resources": {GPU: 1}}
-    for number in range(gpus):
-        env = {**THREADS, DEVICE: f"cuda:{number}" if gpus > 1 else "auto"}
+    for number in range(settings.gpus):
+        env = {**THREADS, DEVICE: f"cuda:{number}" if settings.gpus > 1 else "auto"}
         cluster.worker_spec[f"gpu-{number}"] = {"cls": Nanny, "options": {**options, "env": env}}
-    cluster.scale(plain + gpus)
-    return cluster
+    cluster.scale(count)
+    return cluster, partial(cluster.scale, count)
 
 
-def _slurm(settings: ClusterSettings, root: Path, plain: int, gpus: int) -> Any:
+def _slurm(settings: ClusterSettings, root: Path, count: int) -> tuple[Any, Refill]:
     if shutil.which("sbatch") is None:
         raise UsageError('cluster.kind = "slurm": there is no sbatch here; run this on a login node')
     try:
-        from dask_jobqueue import SLURMCluster
+        from dask_jobqueue.slurm import SLURMCluster, SLURMJob
     except ImportError as error:
         raise UsageError('cluster.kind = "slurm" needs dask-jobqueue: pip install "anipipe[dask]"') from error
-    logs = root / settings.log_folder
+    accepted: list[Path] = []
+    refusals: list[str] = []
+
+    class Job(SLURMJob):  # type: ignore[misc]
+        """A worker, of which it is known whether SLURM took it; Dask keeps that to itself."""
+
+        async def _submit_job(self, script: Path) -> Any:
+            try:
+                said = await super()._submit_job(script)
+            except (RuntimeError, OSError) as error:
+                refusals.append(str(error))
+                raise
+            accepted.append(script)
+            return said
+
+    logs = root / _LOGS
     logs.mkdir(parents=True, exist_ok=True)
     cluster = SLURMCluster(
+        job_cls=Job,
         cores=1,
         processes=1,
         memory=settings.memory,
@@ -158,17 +183,25 @@ def _slurm(settings: ClusterSettings, root: Path, plain: int, gpus: int) -> Any:
         account=settings.account,
         walltime=settings.walltime,
         job_extra_directives=list(settings.directives),
-        job_script_prologue=[*settings.prologue, *(f"export {k}={v}" for k, v in THREADS.items())],
+        job_script_prologue=[*settings.prologue, *(f"export {k}={v}" for k, v in _ENVIRONMENT.items())],
         log_directory=str(logs),
         python=sys.executable,
-        worker_extra_args=["--lifetime-stagger", "1m"],
+        scheduler_options={"dashboard_address": _ANY_PORT},
         n_workers=0,
     )
     spec = _with_gpu(cluster.new_spec, settings)
-    for number in range(gpus):
+    for number in range(settings.gpus):
         cluster.worker_spec[f"gpu-{number}"] = spec
-    cluster.scale(plain + gpus)
-    return cluster
+    cluster.scale(count)
+    text = "workers are jobs of SLURM, and start when it has room for them (squeue --me)"
+    warnings.warn(text, Notice, stacklevel=2)
+
+    def refill() -> None:
+        if refusals and not accepted:
+            raise ClusterError(f"SLURM takes no workers; sbatch says: {refusals[-1].strip()}")
+        cluster.scale(count)
+
+    return cluster, refill
 
 
 def _with_gpu(spec: dict[str, Any], settings: ClusterSettings) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from anipipe.commands.opening import Opened
 from anipipe.errors import DataError
 from anipipe.formats.prediction_names import VIDEO_SUFFIXES
 from anipipe.formats.video import Video
+from anipipe.guards import open_regular
 
 #: Seconds for which a recording without a readable index may have paused.
 UNFINISHED = 3600.0
@@ -105,7 +106,12 @@ def _has_index(path: Path) -> bool:
 
 def _stat(path: Path) -> Stat | None:
     try:
-        stat = os.stat(path)
+        try:
+            # Opening makes a network file system look again; what it says unasked may be a minute old.
+            with open_regular(path, buffering=0) as file:
+                stat = os.fstat(file.fileno())
+        except PermissionError:  # a recorder on Windows lets nobody else open its file
+            stat = os.stat(path)
     except OSError:
         return None
     return stat.st_size, stat.st_mtime_ns

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from anipipe import __version__
 from anipipe.commands import _night_record as recording
-from anipipe.commands._night_files import Reports, warnings_to
+from anipipe.commands._night_files import Reports, check_ours, warnings_to
 from anipipe.commands._night_record import Gathered, Json, Silent
 from anipipe.commands.growing import Look, growing, recordings
 from anipipe.commands.night_places import default_folder, find
@@ -22,11 +22,14 @@ from anipipe.commands.run import Request, Result, prepare, run
 from anipipe.commands.workers import ExecutorName
 from anipipe.config import Config
 from anipipe.engine.declare import Registry
-from anipipe.engine.runner import Observer
+from anipipe.engine.outcome import Observer
 from anipipe.errors import LockedError, UsageError
 
 #: Raised when the meaning of something in a report changes.
 SCHEMA = 1
+#: So many times an experiment is processed again, for recordings that have settled since: a camera that writes
+#: in bursts would keep the night busy with it.
+AGAIN = 2
 LOCKED, UNUSABLE = LockedError.exit_status, UsageError.exit_status
 
 
@@ -99,6 +102,12 @@ class _Work:
     record: Json = field(default_factory=dict)
     seconds: float = 0.0
     waiting: list[Path] = field(default_factory=list)
+    again: int = 0
+
+    @property
+    def is_to_be_tried(self) -> bool:
+        """Say whether it may be processed once more, when what it waits for has settled."""
+        return bool(self.waiting) and self.again < AGAIN
 
 
 def overall(statuses: Sequence[int]) -> int:
@@ -132,7 +141,11 @@ def nightly(
     ------
     OSError
         If the report cannot be written anywhere.
+    UsageError
+        If it would replace somebody else's page in the folder that is asked for.
     """
+    if night.folder is not None:
+        check_ours(night.folder)
     return _Course(night, registry, observe).run()
 
 
@@ -164,7 +177,7 @@ class _Course:
         look = self._first_look()
         for work in self.works:
             self._attempt(work, look)
-        while not self.night.is_over() and (waiting := [work for work in self.works if work.waiting]):
+        while not self.night.is_over() and (waiting := [work for work in self.works if work.is_to_be_tried]):
             again = Look.at(path for work in waiting for path in work.waiting)
             look = Look({**look.seen, **again.seen})
             time.sleep(self.night.settle)
@@ -173,6 +186,7 @@ class _Course:
                 break
             for work in settled:
                 self.reports.say(f"{work.root}: what was still being written has settled")
+                work.again += 1
                 self._attempt(work, look)
 
     def _first_look(self) -> Look:

@@ -18,9 +18,10 @@ from anipipe.engine.jobs import Job
 from anipipe.engine.journal import Journal
 from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
+from anipipe.engine.outcome import Observer, Outcome
 from anipipe.engine.perform import TEMPORARY
 from anipipe.engine.plan import Plan
-from anipipe.engine.runner import Observer, Outcome, Runner
+from anipipe.engine.runner import Runner
 from anipipe.engine.sweeping import Sweeper
 from anipipe.errors import LockedError, UsageError
 from anipipe.project import inside
@@ -56,9 +57,10 @@ class Request:
     until: datetime | None = None
     apart: bool = False
 
-    def time_is_up(self) -> bool:
-        """Say whether nothing new is to be begun."""
-        return self.until is not None and datetime.now() >= self.until
+    @property
+    def deadline(self) -> float | None:
+        """From when on nothing new is begun, in seconds since the epoch."""
+        return None if self.until is None else self.until.timestamp()
 
 
 @dataclass
@@ -160,7 +162,7 @@ def run(
             with _lanes(opened, request) as lanes:
                 config = opened.experiment.settings.config
                 runner = Runner(
-                    plan, lanes, lock, observer, time_is_up=request.time_is_up, patience=patience(config)
+                    plan, lanes, lock, observer, until=request.deadline, patience=patience(config)
                 )
                 result.outcome = runner.outcome
                 try:

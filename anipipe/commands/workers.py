@@ -72,7 +72,10 @@ def open_lanes(
     if not at_most:
         yield [Lane(InProcess(), _anything)]
         return
-    opened = _in_cluster(config, root, wanted) if executor == "dask" else _here(min(wanted, at_most), apart)
+    if executor == "dask":
+        opened = _in_cluster(config, root, wanted, at_most)
+    else:
+        opened = _here(min(wanted, at_most), apart)
     with opened as lanes:
         yield lanes
 
@@ -99,10 +102,10 @@ def _here(workers: int, apart: bool) -> Iterator[list[Lane]]:
 
 
 @contextmanager
-def _in_cluster(config: Config, root: Path, workers: int) -> Iterator[list[Lane]]:
-    with open_cluster(config.cluster, root, workers) as cluster:
-        gpu = cluster.workers(gpu=True) > 0
-        if not gpu:
+def _in_cluster(config: Config, root: Path, jobs: int, at_most: int) -> Iterator[list[Lane]]:
+    with open_cluster(config.cluster, root, jobs=jobs, at_most=at_most) as cluster:
+        expected = config.cluster.gpus if config.cluster.address is None else cluster.workers(gpu=True)
+        if not expected:
             yield [Lane(DaskExecutor(cluster, everywhere=True), _anything)]
             return
         yield [Lane(DaskExecutor(cluster, gpu=True), bool), Lane(DaskExecutor(cluster), "".__eq__)]
@@ -141,5 +144,7 @@ def _cgroup_memory() -> float:
     with contextlib.suppress(OSError, ValueError):
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
         used = int((folder / "memory.current").read_text(encoding="ascii"))
+        stat = (folder / "memory.stat").read_text(encoding="ascii").split()
+        used -= int(stat[stat.index("inactive_file") + 1])  # what it keeps of files, and gives up when needed
         return float("inf") if limit == "max" else int(limit) - used
     return float("inf")

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Strict
+from pydantic import AfterValidator, Strict
 
 from anipipe.config.values import Kind, Section, key
 
 Lines = Annotated[tuple[str, ...], Strict(False), Kind("a list of texts")]
+
+
+def _check_memory(value: str) -> str:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[kMGT]i?B", value) or not float(re.split("[ kMGT]", value)[0]):
+        raise ValueError('must be a number and a unit, such as "8GB" or "500MB"')
+    return value
+
+
+Memory = Annotated[str, AfterValidator(_check_memory)]
 
 
 class JobsSettings(Section):
@@ -38,14 +48,13 @@ class ClusterSettings(Section):
     )
     workers: int = key(0, "Workers that are started, each for one job at a time; 0: as --jobs says", ge=0)
     gpus: int = key(0, "Of these, workers with a GPU; only they run networks, if there are any", ge=0)
-    memory: str = key("8GB", "Memory of one worker; one that takes more is ended")
+    memory: Memory = key("8GB", "Memory of one worker; one that takes more is ended")
     queue: str | None = key(None, "SLURM: partition", example="normal")
     gpu_queue: str | None = key(None, "SLURM: partition of the workers with a GPU", example="gpu")
     account: str | None = key(None, "SLURM: account that is charged", example="mylab")
     walltime: str = key("08:00:00", "SLURM: how long one worker may run")
     directives: Lines = key((), 'SLURM: further options of sbatch, such as "--constraint=haswell"')
     prologue: Lines = key((), 'SLURM: lines of shell before a worker starts, such as "module load python"')
-    log_folder: str = key(".anipipe/cluster", "SLURM: where workers' logs go, relative to the experiment")
 
 
 class NightlySettings(Section):

@@ -18,7 +18,7 @@ from typing import Any
 
 from anipipe import __version__
 from anipipe.engine.executors import WorkersDied
-from anipipe.engine.perform import Failed, Made, Task
+from anipipe.engine.perform import Failed, Result, Task
 from anipipe.engine.progress import Meter
 from anipipe.engine.remote import perform_remotely
 from anipipe.errors import AnipipeError
@@ -26,7 +26,7 @@ from anipipe.errors import AnipipeError
 #: Resource of workers that have a GPU.
 GPU = "GPU"
 _LOOK = 2.0  # seconds between two looks at which workers there are
-_REFILL = 30.0  # seconds between two tries to replace workers that are gone
+_REFILL = 15.0  # seconds between two tries to replace workers that are gone
 _NONE_FOR = 600.0  # seconds without any worker, after which none is expected to come
 _ENDS_WITHIN = 20.0  # seconds in which workers that are to stop do so
 
@@ -92,7 +92,8 @@ class Cluster:
         self._futures: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
         self._looked = -_LOOK
-        self._last_seen = self._refilled = time.monotonic()
+        self._refilled = time.monotonic()
+        self._last_seen = {True: self._refilled, False: self._refilled}
         self.client = self._open()
 
     def _open(self) -> Any:
@@ -108,46 +109,50 @@ class Cluster:
         """Hear from the jobs of the run with this token."""
         if self.topic != (topic := f"anipipe-{token}"):
             self.topic = self._prefix = topic
-            self.client.subscribe_topic(topic, self._hear)
+            with contextlib.suppress(Exception):  # how far jobs are is then not heard, and no more is lost
+                self.client.subscribe_topic(topic, self._hear)
 
     def _hear(self, event: tuple[Any, tuple[int, int, int]]) -> None:
         number, done, total = event[1]
         self.heard[number] = done, total
 
     def workers(self, *, gpu: bool) -> int:
-        """Count the workers that have a GPU, or have none."""
-        return len(self._addresses(gpu=gpu))
+        """Count the workers that have a GPU, or have none.
+
+        Raises
+        ------
+        ClusterError
+            There have been none for long, and none are expected.
+        """
+        count, now = len(self._addresses(gpu=gpu)), time.monotonic()
+        if count or self._refill is not None:
+            self._last_seen[gpu] = now
+        elif now - self._last_seen[gpu] > _NONE_FOR:
+            what = "workers with a GPU" if gpu else "workers"
+            raise ClusterError(
+                f"the Dask scheduler at {self.where} has had no {what} for {_NONE_FOR / 60:g} min; what was "
+                "finished is kept, and the next run goes on from there"
+            )
+        return count
 
     def _addresses(self, *, gpu: bool) -> list[str]:
         if time.monotonic() - self._looked > _LOOK and self.client.status == "running":
             with contextlib.suppress(Exception):  # what is lost is told by the jobs that run
                 self._known = self.client.scheduler_info(n_workers=-1)["workers"]
             self._looked = time.monotonic()
-            self._mind_workers()
+            if self._refill is not None and time.monotonic() - self._refilled > _REFILL:
+                self._refilled = time.monotonic()
+                self._refill()
         items = self._known.items()
         return [address for address, worker in items if (GPU in worker.get("resources", {})) is gpu]
 
-    def _mind_workers(self) -> None:
-        """Replace workers that are gone, where they are ours; give up where there have long been none."""
-        now = time.monotonic()
-        if self._known:
-            self._last_seen = now
-        if self._refill is not None and now - self._refilled > _REFILL:
-            self._refilled = now
-            self._refill()
-        elif self._refill is None and now - self._last_seen > _NONE_FOR:
-            raise ClusterError(
-                f"the Dask scheduler at {self.where} has had no workers for {_NONE_FOR / 60:g} min; what was "
-                "finished is kept, and the next run goes on from there"
-            )
-
-    def submit(self, task: Task, *, gpu: bool, restricted: bool) -> Future[Made | Failed]:
+    def submit(self, task: Task, *, gpu: bool, restricted: bool) -> Future[Result]:
         """Have a job done by a worker with a GPU, or without one."""
         self._keys += 1
         key = f"{self._prefix}-{self._keys}"
         resources = {GPU: 1} if gpu else None
         workers = self._addresses(gpu=False) if restricted and not gpu else None
-        future: Future[Made | Failed] = Future()
+        future: Future[Result] = Future()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a job that gathers a whole lab
             try:
@@ -162,12 +167,15 @@ class Cluster:
                     allow_other_workers=workers is not None,  # where none of these is left
                 )
             except Exception as error:  # Dask's own are of many kinds
-                raise WorkersDied from error
+                if self.client.status != "running":
+                    raise WorkersDied from error
+                future.set_result(Failed(f"unexpected {type(error).__name__} of Dask: {error}"))
+                return future
         self._futures[key] = theirs
         theirs.add_done_callback(lambda done: self._settle(key, done, future))
         return future
 
-    def _settle(self, key: str, theirs: Any, ours: Future[Made | Failed]) -> None:
+    def _settle(self, key: str, theirs: Any, ours: Future[Result]) -> None:
         """Pass on what came out of a job; runs in a thread of Dask's."""
         from distributed.scheduler import KilledWorker
 
@@ -244,9 +252,8 @@ class DaskExecutor:
 
     @property
     def capacity(self) -> int:
-        """One job for each worker, so that whose worker died is known."""
-        count = self._cluster.workers(gpu=self._gpu)
-        return max(1, count)
+        """One job for each worker, so that whose worker died is known; none while there is no worker."""
+        return self._cluster.workers(gpu=self._gpu)
 
     def meter(self, token: str, number: int, heard: Callable[[int, int], None]) -> Meter:
         """Return what sends its words through Dask."""

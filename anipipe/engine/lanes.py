@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from anipipe.engine.executors import Executor
 from anipipe.engine.jobs import Examined, Job
 from anipipe.engine.order import Queue
-from anipipe.engine.perform import MORE_MEMORY, Failed, Made, Task, perform
+from anipipe.engine.perform import MORE_MEMORY, Result, Task, perform
 from anipipe.engine.progress import Meter
 
 #: A job that ran alone this often when its worker died is taken for what kills it.
@@ -40,7 +40,7 @@ class Lane:
 
     def __init__(self, executor: Executor, takes: Callable[[str], bool]) -> None:
         self.executor, self.takes = executor, takes
-        self.running: dict[Future[Made | Failed], Running] = {}
+        self.running: dict[Future[Result], Running] = {}
         #: Jobs that were running when workers died: any of them may be what ends them.
         self.suspects: deque[Running] = deque()
         self._again: deque[Running] = deque()
@@ -59,6 +59,8 @@ class Lane:
 
     def take(self, queues: Sequence[Queue]) -> Running | None:
         """Take out what is to be started now: suspects one by one and alone, before what waits."""
+        if not self.running:
+            self._alone = False
         if self.suspects and not self.running:
             self._alone = True
             return self.suspects.popleft()
@@ -79,7 +81,7 @@ class Lane:
         running.task = task
         self.running[self.executor.submit(perform, task)] = running
 
-    def finished(self, future: Future[Made | Failed]) -> Running:
+    def finished(self, future: Future[Result]) -> Running:
         """Take out a job whose future is done."""
         running = self.running.pop(future)
         self._alone = False
@@ -110,18 +112,21 @@ class Lane:
         elif not all(deaths for _, deaths in dead):
             self.executor.restart()  # it was the connection that was lost
         known = {id(running): deaths for running, deaths in dead}
-        hung = {id(running): text for running in lost if (text := _last_words(running))}
+        words = {id(running): _last_words(running) for running in lost}
+        hung = any(words.values())
+        begun = sum(text is not None for text in words.values())
         for running in lost:
-            if id(running) in hung:
-                yield running, _patience_ended(running), hung[id(running)]
+            text = words[id(running)]
+            if text:
+                yield running, _patience_ended(running), text
                 continue
-            alone = len(lost) == 1 and not self.executor.tells
-            running.strikes += 1 if alone else known.get(id(running), 0)
+            alone = len(lost) == 1 or (begun == 1 and text is not None)
+            running.strikes += known[id(running)] if self.executor.tells else int(alone and not hung)
             if running.strikes >= MAX_STRIKES:
                 message = f"its worker process died {running.strikes} times (out of memory?): {MORE_MEMORY}"
                 yield running, message, ""
-            elif self.executor.tells or hung:
-                self._again.append(running)  # it is known whose fault it was
+            elif self.executor.tells or hung or (begun and text is None):
+                self._again.append(running)  # it is known that it was not this one, or which it was
             else:
                 self.suspects.append(running)
 
@@ -143,22 +148,24 @@ def _close(running: Running) -> None:
         running.meter.close()
 
 
-def _last_words(running: Running) -> str:
-    """Return where a job hung, if it did; and forget it, so that it can be tried another time."""
+def _last_words(running: Running) -> str | None:
+    """Return where a job hung, if it did, empty if it did not, None if it was not begun; and forget it."""
     if running.task is None:
-        return ""
+        return None
     try:
         text = running.task.black_box.read_text(encoding="utf-8", errors="replace")
         running.task.black_box.unlink()
     except OSError:
-        return ""
+        return None
     return text
 
 
 def _patience_ended(running: Running) -> str:
-    patience = running.task.patience if running.task else None
-    minutes = f"{patience.seconds / 60:g} min" if patience else "a while"
+    task = running.task
+    if task is None or task.patience is None:
+        return "hung"
+    minutes = task.patience.allowed(0, task.frames) / 60
     return (
-        f"gave no sign of life for {minutes}, and was ended (jobs.timeout); is a recording damaged, or does "
-        "a disk not answer? The traceback says what it was at"
+        f"gave no sign of life for {minutes:.3g} min, and was ended (jobs.timeout); is a recording damaged, "
+        "or does a disk not answer? The traceback says what it was at"
     )

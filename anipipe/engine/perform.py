@@ -21,6 +21,7 @@ from typing import Any, overload
 from anipipe.engine.declare import Artifact, Names, Options, Stage, ThisUnit, as_read
 from anipipe.engine.digest import digest_file, prefix_digests
 from anipipe.engine.progress import Alarm, Meter, Patience, telling
+from anipipe.engine.records import OWN_FOLDER
 from anipipe.engine.shares import ESTALE, steadily
 from anipipe.errors import AnipipeError, Notice
 
@@ -61,6 +62,8 @@ class Task:
         When it is taken to hang; never, if left out.
     frames : int
         How much there is in its inputs, where that is known.
+    until : float, optional
+        Seconds since the epoch, from which on it is not begun.
     digests : mapping
         What is known of its inputs, by path.
     libraries : mapping
@@ -78,14 +81,14 @@ class Task:
     meter: Meter | None = None
     patience: Patience | None = None
     frames: int = 0
+    until: float | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def black_box(self) -> Path:
-        """Where a worker says what it was at, if the job hangs; swept up with what else is unfinished."""
-        first = self.root / self.outputs[0][1]
-        return first.with_name(f"{TEMPORARY}{self.token}-{self.number}.stack")
+        """Where a worker says what it was at, if the job hangs; there as long as the job runs."""
+        return self.root / OWN_FOLDER / f"{TEMPORARY}{self.token}-{self.number}.tmp"
 
 
 @dataclass(slots=True)
@@ -105,6 +108,13 @@ class Failed:
     traceback: str = ""
     seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
+
+
+class PutOff:
+    """A job that was not begun, since the time was up."""
+
+
+Result = Made | Failed | PutOff
 
 
 class Loaded(Sequence[Any]):
@@ -137,11 +147,13 @@ def load(root: Path, item: Input) -> Any:
     return steadily(lambda: read([root / path for path in item.paths], item.names))
 
 
-def perform(task: Task) -> Made | Failed:
+def perform(task: Task) -> Result:
     """Do a job, up to the temporary files that hold its outputs.
 
     Every failure is returned, none raised, so that one job's is its own.
     """
+    if task.until is not None and time.time() >= task.until:
+        return PutOff()
     began = time.perf_counter()
     temporaries: list[Path] = []
     with warnings.catch_warnings(record=True) as caught, _watched(task):
@@ -169,7 +181,6 @@ def _watched(task: Task) -> Iterator[None]:
     alarm = None
     if task.patience is not None:
         with contextlib.suppress(OSError):  # no place to write: that is for the job itself to tell
-            task.black_box.parent.mkdir(parents=True, exist_ok=True)
             alarm = Alarm(task.patience, task.black_box)
             alarm.put_off(0, task.frames)
             listeners.append(alarm.put_off)

@@ -18,7 +18,7 @@ from anipipe.engine.declare import library_version
 from anipipe.engine.digest import UNREADABLE, size_in
 from anipipe.engine.executors import limit_threads
 from anipipe.engine.lock import holds
-from anipipe.engine.perform import Failed, Made, Task, discard, perform
+from anipipe.engine.perform import Failed, Made, Result, Task, discard, perform
 from anipipe.engine.shares import eventually, steadily
 
 limit_threads()  # before anything imports a numerical library, where nobody has done so yet
@@ -26,7 +26,7 @@ limit_threads()  # before anything imports a numerical library, where nobody has
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def perform_remotely(task: Task, version: str) -> Made | Failed:
+def perform_remotely(task: Task, version: str) -> Result:
     """Do a job as :func:`~anipipe.engine.perform.perform` does, unless this worker is not fit for it."""
     with _ONE_AT_A_TIME:  # warnings, time-outs and threads are matters of the whole process
         unfit = "; ".join(_unfit(task, version))

@@ -4,76 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 from anipipe.engine.committing import Committer
 from anipipe.engine.digest import size_in
 from anipipe.engine.executors import WorkersDied
 from anipipe.engine.freshness import PENDING, State, Verdict
-from anipipe.engine.jobs import Examined, Job
+from anipipe.engine.jobs import Examined, Job, Source
 from anipipe.engine.lanes import Lane, Running
 from anipipe.engine.lock import Lock
 from anipipe.engine.order import Order, Queue
-from anipipe.engine.perform import Failed, Input, Made, Task, discard, explain_os_error
+from anipipe.engine.outcome import Observer, Outcome
+from anipipe.engine.perform import Failed, Input, Made, PutOff, Result, Task, discard, explain_os_error
 from anipipe.engine.plan import Plan
 from anipipe.engine.progress import Patience
+from anipipe.engine.records import Facts
 from anipipe.errors import DataError
 
+_LEAST_PER_FRAME = 100  # bytes
 _LOOK = 1.0  # seconds between two looks at how far jobs are
-
-
-class Observer(Protocol):
-    """Is told what happens."""
-
-    def begin(self, plan: Plan) -> None:
-        """Take note that a run starts."""
-
-    def started(self, job: Job) -> None:
-        """Take note that a job starts."""
-
-    def progressed(self, job: Job, done: int, total: int) -> None:
-        """Take note of how far a job is."""
-
-    def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
-        """Take note that nothing more will happen to a job in this run."""
-
-    def withdrawn(self, path: str) -> None:
-        """Take note that a part of a collection was taken out."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a run did.
-
-    Attributes
-    ----------
-    made, failed, blocked : list of Job
-        Jobs that were done, that failed, and that could not be begun.
-    without : list of str
-        What other jobs did without: inputs that they gather, and that are not current.
-    left_out : list of str
-        Inputs that the tables are without.
-    withdrawn : list of str
-        Parts of collections that were taken out.
-    waiting : list of Job
-        Jobs whose recordings are still being written.
-    put_off : list of Job
-        Jobs that were not begun, since the time was up.
-    """
-
-    made: list[Job] = field(default_factory=list)
-    failed: list[Job] = field(default_factory=list)
-    blocked: list[Job] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    without: list[str] = field(default_factory=list)
-    withdrawn: list[str] = field(default_factory=list)
-    waiting: list[Job] = field(default_factory=list)
-    put_off: list[Job] = field(default_factory=list)
 
 
 class Runner:
@@ -88,8 +40,8 @@ class Runner:
     lock : Lock
         Held by the caller.
     observer : Observer
-    time_is_up : callable
-        Once it says so, nothing new is begun.
+    until : float, optional
+        Seconds since the epoch, from which on nothing new is begun.
     patience : Patience, optional
         When a job in another process is taken to hang; never, if left out.
     """
@@ -101,14 +53,14 @@ class Runner:
         lock: Lock,
         observer: Observer,
         *,
-        time_is_up: Callable[[], bool] = lambda: False,
+        until: float | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.plan, self.lock, self.observer = plan, lock, observer
         self.outcome = Outcome()
         #: Whether a worker process vanished: it may have left something unfinished.
         self.workers_died = False
-        self._lanes, self._time_is_up, self._patience = lanes, time_is_up, patience
+        self._lanes, self._until, self._patience = lanes, until, patience
         self._committer = Committer(plan, lock)
         self._settled: set[Job] = set()
         self._queues: dict[str, Queue] = {}
@@ -247,21 +199,30 @@ class Runner:
             number=self._numbers,
             meter=running.meter,
             patience=self._patience if lane.executor.elsewhere else None,
-            frames=max((self._frames(source.producer) for source in usable), default=0),
+            frames=sum(self._frames(source, facts) for source in usable),
+            until=self._until,
             digests={key.partition(":")[2]: facts[key] for key in facts if key[:3] in ("in:", "wit")},
             libraries={key.partition(":")[2]: facts[key] for key in facts if key[:8] == "library:"},
         )
 
-    def _frames(self, producer: Job | None) -> int:
-        """Return how much there is in what a job has made, as far as it was noted."""
-        frames = 0 if producer is None else self.plan.claims(producer).notes.get("frames")
-        return frames if isinstance(frames, int) else 0
+    def _time_is_up(self) -> bool:
+        return self._until is not None and time.time() >= self._until
 
-    def _finish(self, lane: Lane, done: Iterable[Future[Made | Failed]]) -> None:
+    def _frames(self, source: Source, facts: Facts) -> int:
+        """Return how much there is in what a job has made: as it noted, else at most, by the file's size."""
+        if source.producer is None:
+            return 0  # a recording: who reads it tells how far that is
+        noted = self.plan.claims(source.producer).notes.get("frames")
+        if isinstance(noted, int):
+            return noted
+        digests = (facts.get(f"in:{path}") for path in source.paths)
+        return sum(size_in(digest) for digest in digests if isinstance(digest, str)) // _LEAST_PER_FRAME
+
+    def _finish(self, lane: Lane, done: Iterable[Future[Result]]) -> None:
         dead = []
         for future in done:
             running = lane.finished(future)
-            result: Made | Failed
+            result: Result
             try:
                 result = future.result()
             except WorkersDied as error:
@@ -274,6 +235,8 @@ class Runner:
                 result = Failed(f"unexpected {type(error).__name__}: {error}")
             if isinstance(result, Made):
                 self._try_to_commit(running, result)
+            elif isinstance(result, PutOff):
+                self._settle_untouched(running.job, running.examined)
             else:
                 self._fail(running, result)
         if dead:

@@ -15,6 +15,10 @@ from anipipe.formats._night_experiment import VERDICTS, chip, experiment
 from anipipe.formats._night_parts import clock, duration, line, lines, number, table
 from anipipe.formats._night_style import STYLE
 
+__all__ = ["MARK", "VERDICTS", "index_page", "night_page", "verdict"]
+
+#: By this a page is known to be a night's, near its beginning.
+MARK = '<meta name="generator" content="anipipe nightly">'
 Record = Mapping[str, Any]
 
 
@@ -69,7 +73,8 @@ def index_page(nights: Sequence[Record]) -> str:
     for night in nights:
         records = night.get("experiments", ())
         if night["exit_status"] is None:
-            level, word = "warn", "killed, or still running"
+            there = ".json" in night["files"]
+            level, word = "warn", "its report cannot be read" if there else "killed, or still running"
         else:
             level, word = verdict(night)[0], _WORDS.get(night["exit_status"], "failed")
         links = [
@@ -126,6 +131,7 @@ def _page(title: str, parts: Sequence[str]) -> str:
     body = "\n".join(part for part in parts if part)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"{MARK}\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )

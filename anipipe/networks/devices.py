@@ -83,7 +83,7 @@ def processors() -> int:
 
 def _device(name: str) -> torch.device:
     own = os.environ.get(DEVICE, "auto")  # one of several, where each has a process to itself
-    if name in ("auto", "cuda") and own != "auto":
+    if name in ("auto", "cuda") and own != "auto" and torch.cuda.is_available():
         name = own
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
 
 from anipipe.engine.declare import Artifact, Registry, Stage, Unit, each
 from anipipe.engine.digest import Disk
-from anipipe.engine.executors import InProcess
+from anipipe.engine.executors import InProcess, LocalProcesses
 from anipipe.engine.freshness import State
 from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
@@ -100,14 +101,24 @@ def test_the_trial_with_the_least_left_is_next_among_those_begun(tmp_path: Path)
         queue.pop()
 
 
-def test_once_the_time_is_up_nothing_new_is_begun_and_the_next_run_goes_on(lab: Lab) -> None:
-    watcher = Watcher()
-    done = lab.run(watcher=watcher, time_is_up=lambda: len(watcher.order) >= 3)
-    assert len(done.made) == 3 and not done.failed and not done.blocked
+@pytest.mark.parametrize(("executor", "wait"), [(None, 0.0), (None, 0.5), (lambda: LocalProcesses(2), 0.0)])
+def test_once_the_time_is_up_nothing_new_is_begun_and_the_next_run_goes_on(lab: Lab, executor, wait) -> None:
+    lab.settings["pause"] = 0.3
+    done = lab.run(executor() if executor else None, until=time.time() + wait)
+    assert not done.failed and not done.blocked
     left = {each.label for each in done.outcome.put_off}
-    assert len(left) == 8 and not left & done.made
+    assert left and not left & done.made and len(left | done.made) == 11
     assert lab.leftovers() == []
     assert lab.run().made == left
+
+
+def test_a_job_that_waits_in_a_worker_is_not_begun_when_the_time_is_up(lab: Lab) -> None:
+    """Each worker has one job in hand and one that waits; the second may be a long one."""
+    lab.settings["pause"] = 1.0
+    watcher = Watcher()
+    done = lab.run(LocalProcesses(1), watcher=watcher, until=time.time() + 2.5)
+    assert watcher.order[:2] == ["upper a/one", "upper a/two"]
+    assert len(done.made) <= 3 and not done.failed
 
 
 def test_what_is_still_being_written_and_what_rests_on_it_waits(lab: Lab) -> None:

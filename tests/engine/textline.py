@@ -42,10 +42,11 @@ from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.jobs import Job
 from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
+from anipipe.engine.outcome import Outcome
 from anipipe.engine.plan import Plan
 from anipipe.engine.progress import tell
 from anipipe.engine.records import Records
-from anipipe.engine.runner import Outcome, Runner
+from anipipe.engine.runner import Runner
 from anipipe.engine.sweeping import Sweeper
 from anipipe.errors import DataError, LockedError, Notice
 
@@ -102,7 +103,7 @@ def misbehave(text: str) -> None:
         raise ValueError("a defect")
     if "DIE-RUNNING" in text:
         os.kill(os.getpid(), signal.SIGKILL)
-    if "HANG" in text:
+    if re.search(r"\bHANG\b", text):  # and not where something CHANGED
         ctypes.PyDLL(None).sleep(60)  # in C, holding the interpreter's lock
     if "TELL" in text:
         for number in range(1, 9):

@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anipipe.engine.lock import holder_of
 from anipipe.engine.records import OWN_FOLDER
 from tests.conftest import Lab
 from tests.engine.test_dask import Processes
@@ -79,7 +78,7 @@ class Torturer:
         self.lab = Lab(root, small_rig("AB"))
         self.rng = np.random.default_rng(seed)
         self.figures = Figures()
-        self.config = (root / "config.toml").read_text()
+        self.config, self.given = (root / "config.toml").read_text(), files(root).keys()
         self.temporary = folder / "temporary"
         self.temporary.mkdir()
         self.cluster = self._new_cluster()
@@ -91,10 +90,11 @@ class Torturer:
         """Have one run, and kill something of it at a random moment; again, until it is met in the middle."""
         executor = str(self.rng.choice(VICTIMS[victim]))
         before = self.figures.kills.total()
-        for _ in range(4):
-            self._give_work()
+        for _ in range(8):
+            to_do = self._give_work()
+            first = -1 if victim in ("coordinator", "Dask scheduler") else 0
             with self._run(executor) as process:
-                if self._await_moment(process):
+                if self._await_moment(process, int(self.rng.integers(first, max(to_do // 2, 1)))):
                     self._kill(victim, process)
             self._look_at_states()
             if self.figures.kills.total() > before:
@@ -125,19 +125,19 @@ class Torturer:
         text = NOISE.sub("", log.read_text())
         self.figures.runs[executor] += 1
         self.figures.ends[status] += 1
-        gone = "does not answer" in text or "has no workers" in text
+        gone = any(words in text for words in ("does not answer", "has no workers", "nor a scheduler file"))
         assert "Traceback" not in text, text
-        assert status in (0, -signal.SIGKILL) or (status == 1 and gone), f"{executor}: {status}\n{text}"
+        assert status in (0, -signal.SIGKILL) or (status in (1, 2) and gone), f"{executor}: {status}\n{text}"
         if gone or self.cluster.scheduler.poll() is not None:
             self.cluster.close()
             self.cluster = self._new_cluster()
 
-    def _await_moment(self, process: subprocess.Popen[bytes]) -> bool:
-        """Wait until some jobs are done and a little longer; say whether the run still goes on then.
+    def _await_moment(self, process: subprocess.Popen[bytes], jobs: int) -> bool:
+        """Wait until so many jobs are done and a little longer; say whether the run still goes on then.
 
         Told by jobs, not by the clock, it is spread over the run also where the machine is busy.
         """
-        jobs, pause = self.rng.integers(-1, 30 if FULL else 12), self.rng.uniform(0, 0.5)
+        pause = self.rng.uniform(0, 0.5)
         if jobs < 0:  # before there is a lock
             time.sleep(pause)
             return process.poll() is None
@@ -148,8 +148,11 @@ class Torturer:
 
     def _done_by(self, pid: int) -> int:
         """Return how many jobs a run has done; -1 before it has begun."""
-        holder = holder_of(self.root)
-        if holder is None or holder["pid"] != pid:
+        try:
+            holder = json.loads((self._own() / "lock").read_text())
+        except OSError:
+            return -1
+        if holder["pid"] != pid:
             return -1
         lines = [
             path.read_bytes().count(b"\n") for path in self._own().glob(f"runs/*-{holder['token']}.jsonl")
@@ -191,10 +194,11 @@ class Torturer:
             cluster.start_worker(*NANNY)
         return cluster
 
-    def _give_work(self) -> None:
-        """Change a setting or delete outputs, if there is nothing left to do."""
-        if "stale" in self.states():
-            return
+    def _give_work(self) -> int:
+        """Change a setting or delete outputs, if nothing is left to do; return how many jobs there are."""
+        counts = self.states()
+        if "stale" in counts:
+            return counts["stale"] + counts["pending"]
         what = int(self.rng.integers(3))
         if what == 0:
             now = (self.root / "config.toml").read_text()
@@ -204,13 +208,11 @@ class Torturer:
             for folder in list(self.root.glob("*/pose-2d*")) + list(self.root.glob("*/videos-labeled*")):
                 shutil.rmtree(folder)
         else:
-            for path in files(self.root):
-                if (
-                    Path(path).parent.name not in ("videos-raw", "predictions", "calibration", "")
-                    and self.rng.random() < 0.7
-                ):
+            for path in sorted(files(self.root).keys() - self.given):
+                if self.rng.random() < 0.7:
                     (self.root / path).unlink()
         assert "stale" in self.states()
+        return self._give_work()
 
     def states(self) -> Counter[str]:
         """Count the states of all jobs but that of the calibration, which is given."""

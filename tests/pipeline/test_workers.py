@@ -68,6 +68,9 @@ def test_the_gpus_that_a_process_may_use_are_counted(tmp_path: Path, monkeypatch
 
 def test_auto_means_the_device_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANIPIPE_DEVICE", "meta-device")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert str(choose("auto").device) == "cpu", "a GPU that PyTorch cannot use is of no use"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     with pytest.raises(Exception, match="meta-device"):
         choose("auto")
     assert str(choose("cpu").device) == "cpu", "what is named is not overruled"
@@ -155,6 +158,21 @@ def alive(pids: Path) -> list[int]:
             os.killpg(pid, 0)
             found.append(pid)
     return found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SLURM runs on Linux")
+def test_what_slurm_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dask_jobqueue")
+    on_path(tmp_path, "sbatch", "#!/bin/sh\necho 'invalid partition specified: fast' >&2; exit 1\n")
+    lab = make_lab(tmp_path / "experiment")
+    with (lab.root / "config.toml").open("a") as file:
+        file.write('\n[cluster]\nkind = "slurm"\nqueue = "fast"\n')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("anipipe.engine.dask_executor._REFILL", 0.5)
+    monkeypatch.setattr("anipipe.engine.dask_executor._LOOK", 0.2)
+    said = lab.run("run-all", "--executor", "dask", "-j2", check=1)
+    assert "SLURM takes no workers; sbatch says:" in said and "invalid partition specified: fast" in said
+    assert not (lab.root / ".anipipe/lock").exists()
 
 
 def test_a_cluster_that_is_not_there_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
