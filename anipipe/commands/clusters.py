@@ -6,7 +6,9 @@ import copy
 import json
 import logging
 import shutil
+import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -154,28 +156,12 @@ def _slurm(settings: ClusterSettings, root: Path, count: int) -> tuple[Any, Refi
     if shutil.which("sbatch") is None:
         raise UsageError('cluster.kind = "slurm": there is no sbatch here; run this on a login node')
     try:
-        from dask_jobqueue.slurm import SLURMCluster, SLURMJob
+        from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
         raise UsageError('cluster.kind = "slurm" needs dask-jobqueue: pip install "anipipe[dask]"') from error
-    accepted: list[Path] = []
-    refusals: list[str] = []
-
-    class Job(SLURMJob):  # type: ignore[misc]
-        """A worker, of which it is known whether SLURM took it; Dask keeps that to itself."""
-
-        async def _submit_job(self, script: Path) -> Any:
-            try:
-                said = await super()._submit_job(script)
-            except (RuntimeError, OSError) as error:
-                refusals.append(str(error))
-                raise
-            accepted.append(script)
-            return said
-
     logs = root / _LOGS
     logs.mkdir(parents=True, exist_ok=True)
     cluster = SLURMCluster(
-        job_cls=Job,
         cores=1,
         processes=1,
         memory=settings.memory,
@@ -189,26 +175,46 @@ def _slurm(settings: ClusterSettings, root: Path, count: int) -> tuple[Any, Refi
         scheduler_options={"dashboard_address": _ANY_PORT},
         n_workers=0,
     )
-    spec = _with_gpu(cluster.new_spec, settings)
+    plain, gpu = cluster.new_spec, _with_gpu(cluster.new_spec, settings)
+    try:
+        for spec in ([gpu] if settings.gpus else []) + ([plain] if count > settings.gpus else []):
+            _try_out(spec)
+    except ClusterError:
+        cluster.close(timeout=20)
+        raise
     for number in range(settings.gpus):
-        cluster.worker_spec[f"gpu-{number}"] = spec
+        cluster.worker_spec[f"gpu-{number}"] = gpu
     cluster.scale(count)
     text = "workers are jobs of SLURM, and start when it has room for them (squeue --me)"
     warnings.warn(text, Notice, stacklevel=2)
+    return cluster, partial(cluster.scale, count)
 
-    def refill() -> None:
-        if refusals and not accepted:
-            raise ClusterError(f"SLURM takes no workers; sbatch says: {refusals[-1].strip()}")
-        cluster.scale(count)
 
-    return cluster, refill
+def _try_out(spec: dict[str, Any]) -> None:
+    """Ask SLURM whether it would take a worker: what it says of one that it refuses, Dask keeps to itself.
+
+    Raises
+    ------
+    ClusterError
+        It would not.
+    """
+    job = spec["cls"]("tcp://scheduler:8786", name="worker", **spec["options"])
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "worker.sh"
+        script.write_text(job.job_script(), encoding="utf-8")
+        asked = subprocess.run(
+            ["sbatch", "--test-only", str(script)], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+    if asked.returncode:
+        said = (asked.stderr or asked.stdout).strip()
+        raise ClusterError(f"SLURM takes no worker as [cluster] describes it; sbatch says: {said}")
 
 
 def _with_gpu(spec: dict[str, Any], settings: ClusterSettings) -> dict[str, Any]:
     """Return the description of a SLURM job whose worker has a GPU."""
     spec = copy.deepcopy(spec)
     options = spec["options"]
-    options["worker_extra_args"] = [*options["worker_extra_args"], "--resources", f"{GPU}=1"]
+    options["worker_extra_args"] = ["--resources", f"{GPU}=1"]
     options["job_extra_directives"] = [*options["job_extra_directives"], "--gres=gpu:1"]
     if settings.gpu_queue:
         options["queue"] = settings.gpu_queue

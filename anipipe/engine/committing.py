@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
+from anipipe.engine.declare import Names
 from anipipe.engine.digest import EMPTY, begins
 from anipipe.engine.jobs import Examined, Job
 from anipipe.engine.lock import Lock
 from anipipe.engine.perform import Failed, Made
 from anipipe.engine.plan import Plan
+from anipipe.engine.records import is_plain
 from anipipe.engine.shares import SHOWS_WITHIN, eventually
 from anipipe.errors import DataError
 
@@ -122,12 +126,16 @@ class Committer:
                 self._plan.records.append(job.home, job.key, "recovered")
 
     def take_out(self, home: str, key: str) -> Iterator[str]:
-        """Remove the recorded part of a collection, unless somebody has changed it; yield what is gone."""
+        """Remove the recorded part of a collection, unless somebody has changed it; yield what is gone.
+
+        Records may have been tampered with: one that names anything but such a part has nothing removed.
+        """
         records, disk = self._plan.records, self._plan.disk
         made = list(records.claims(home, key).made())
-        if not made:
+        paths = {name[4:] for facts in made for name in facts if name.startswith("out:")}
+        if not made or not all(self._is_part(home, key, path) for path in paths):
             return
-        for path in {name[4:] for facts in made for name in facts if name.startswith("out:")}:
+        for path in paths:
             disk.forget(path)
             digest = disk.digest(path)
             if digest is not None and any(facts.get(f"out:{path}") == digest for facts in made):
@@ -139,6 +147,43 @@ class Committer:
                 yield path
         with contextlib.suppress(OSError):
             records.append(home, key, "withdrawn")
+
+    def _is_part(self, home: str, key: str, path: str) -> bool:
+        """Say whether a file is what a job makes, or lies where it was made while there was such a job."""
+        job = self._plan.by_output.get(path)
+        if job is not None:
+            return (job.home, job.key) == (home, key)
+        patterns = [
+            artifact.pattern
+            for stage in self._plan.registry
+            for artifact in stage.outputs
+            if artifact.collected and stage.name == key.partition(":")[0]
+        ]
+        names = next((job.unit.names for job in self._plan.jobs), {})  # all call its folder the same
+        return (
+            is_plain(path)
+            and any(_shape(pattern, names).fullmatch(path) for pattern in patterns)
+            and path not in self._known
+            and not link_in(self._plan.disk.root, path.rpartition("/")[0])
+        )
+
+    @cached_property
+    def _known(self) -> set[str]:
+        return self._plan.paths()
+
+
+def _shape(pattern: str, names: Names) -> re.Pattern[str]:
+    """Return what the paths of an artifact look like, whatever the unit; names fill in its folder."""
+    folder, _, name = pattern.rpartition("/")
+    filled = re.sub(r"{(\w+)}", lambda found: names.get(found[1], found[0]), folder)
+    return re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(f"{filled}/{name}")))
+
+
+def link_in(root: Path, path: str) -> str:
+    """Return the first part of a path that is a link; empty if there is none."""
+    parts = path.split("/")
+    ways = ("/".join(parts[:end]) for end in range(1, len(parts) + 1))
+    return next((way for way in ways if (root / way).is_symlink()), "")
 
 
 def _wait_for(temporary: Path) -> None:

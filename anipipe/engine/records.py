@@ -27,6 +27,9 @@ Facts = dict[str, Any]
 #: Folder, in each home, for what anipipe keeps for itself.
 OWN_FOLDER = ".anipipe"
 _FILE = "records.jsonl"
+#: One of these is in every file of records that names an output elsewhere: as it is, with its characters
+#: escaped, or in another encoding than ours. Looking for them is quicker than looking at each line.
+_ODD = (b"..", b'"out:/', b"\\\\", b"\\/", b"\\u", b"\0")
 
 
 @dataclass(slots=True)
@@ -238,7 +241,7 @@ def _read(path: Path, home: str) -> tuple[dict[str, Claims], int]:
             content = file.read()
     except OSError:
         return known, 0  # where nothing can be read, nothing is known, and everything is somebody's
-    odd = any(mark in content for mark in (b"..", b'"out:/', b"\\\\"))
+    odd = any(mark in content for mark in _ODD)
     lines = content.split(b"\n")
     for line in _parsed(lines, home):
         try:
@@ -256,7 +259,12 @@ def _read(path: Path, home: str) -> tuple[dict[str, Claims], int]:
 def _leads_out(fact: str) -> bool:
     """Say whether a fact is of an output that lies out of the experiment."""
     kind, _, path = fact.partition(":")
-    return kind == "out" and (path.startswith("/") or "\\" in path or ".." in path.split("/"))
+    return kind == "out" and not is_plain(path)
+
+
+def is_plain(path: str) -> bool:
+    """Say whether a path from a record leads into the experiment, written as anipipe writes paths."""
+    return not set(path) & set("\\\0") and not {"", ".", ".."} & set(path.split("/"))
 
 
 def _parsed(lines: list[bytes], home: str) -> Iterator[Any]:
