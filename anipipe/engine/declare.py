@@ -9,10 +9,9 @@ stage reads comes first.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -342,12 +341,3 @@ class Registry:
         for stage in stages:
             visit(stage, ())
         return tuple(done.values())
-
-
-@lru_cache
-def library_version(name: str) -> str:
-    """Return the version of a distribution that is installed here, or ``"none"``."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"

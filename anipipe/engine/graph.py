@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit, library_version
+from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit
 from anipipe.engine.digest import Disk
 from anipipe.engine.jobs import Job, Source
 from anipipe.engine.records import Facts, Records

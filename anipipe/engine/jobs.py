@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from anipipe.engine.declare import Artifact, Options, Stage, Unit
@@ -73,3 +75,12 @@ class Examined:
     usable: list[Source]
     stale_inputs: list[str] = field(default_factory=list)
     postponed: list[str] = field(default_factory=list)
+
+
+@lru_cache
+def library_version(name: str) -> str:
+    """Return the version of a distribution that is installed here, or ``"none"``."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from anipipe import __version__
-from anipipe.engine.declare import library_version
 from anipipe.engine.digest import UNREADABLE, size_in
 from anipipe.engine.executors import limit_threads
+from anipipe.engine.jobs import library_version
 from anipipe.engine.lock import holds
 from anipipe.engine.perform import Failed, Made, Result, Task, discard, perform
 from anipipe.engine.shares import eventually, steadily
