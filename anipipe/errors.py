@@ -16,6 +16,9 @@ Anything else that is raised is a defect of anipipe and is shown with its traceb
 
 from __future__ import annotations
 
+#: Exit status of what was interrupted, by Ctrl-C or SIGTERM.
+INTERRUPTED = 130
+
 
 class AnipipeError(Exception):
     """Base of everything raised on purpose; ``str()`` is meant for the user."""

@@ -64,6 +64,10 @@ def result_lines(result: Result) -> Iterator[str]:
     yield from _job_lines(result.opened, forced)
     for problem in result.problems:
         yield wrapped(problem, paint("problem: ", "red"))
+    if outcome.deaths:
+        times = "once" if outcome.deaths == 1 else f"{outcome.deaths} times"
+        text = f"workers died {times} (out of memory, or ended by somebody); what they were at was begun anew"
+        yield wrapped(text, paint("note: ", "yellow"))
     for text in outcome.without:
         yield wrapped(text, paint("note: ", "yellow"))
     if outcome.left_out or any(job.stage.collected for job in (*outcome.blocked, *outcome.failed)):

@@ -20,7 +20,7 @@ limit_threads()  # before anything imports a numerical library
 from anipipe.cli import _doctor, _looking, _making, _networks, _nightly, _running, _tidying  # noqa: E402
 from anipipe.cli._shared import CONTEXT, complain  # noqa: E402
 from anipipe.engine.perform import explain_os_error  # noqa: E402
-from anipipe.errors import AnipipeError  # noqa: E402
+from anipipe.errors import INTERRUPTED, AnipipeError  # noqa: E402
 from anipipe.stages import REGISTRY  # noqa: E402
 
 
@@ -45,7 +45,7 @@ def invoke(arguments: Sequence[str]) -> int:
         status = cli.main(list(arguments), prog_name="anipipe", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("interrupted; what was finished is kept, and the next run goes on from there", err=True)
-        return 130
+        return INTERRUPTED
     except click.ClickException as error:
         error.show()
         return 2

@@ -76,9 +76,9 @@ def nightly(
 ) -> int:
     """Bring all experiments in or under each ROOT up to date, unattended, and write a report.
 
-    Prints nothing unless something failed; then a summary that names the report. Whatever goes wrong with one
-    experiment, the others are done. Recordings that are still being written wait for the next night, and
-    experiments that somebody is processing are left out.
+    Prints nothing if all is well; else, also if all were locked, a summary that names the report. Whatever
+    goes wrong with one experiment, the others are done. Recordings that are still being written wait for the
+    next night, and experiments that somebody is processing are left out.
 
     \b
     Exit status: 0 done or up to date, 1 something failed, 2 nothing could be used (paths, configurations),

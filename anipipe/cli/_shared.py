@@ -30,7 +30,7 @@ class Jobs(click.ParamType[int]):
             number = int(str(value))
         except ValueError:
             number = -1
-        if number < 0:
+        if number < 1:
             self.fail(f"{value!r}: a number of jobs, or auto", param, ctx)
         return number
 

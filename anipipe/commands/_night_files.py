@@ -152,10 +152,9 @@ def check_ours(folder: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if _UNFINISHED.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False):
-                if time.time() - entry.stat(follow_symlinks=False).st_mtime > _AGE:
-                    (folder / entry.name).unlink(missing_ok=True)
+        for entry in filter(lambda entry: _UNFINISHED.fullmatch(entry.name), entries):
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _AGE:
+                (folder / entry.name).unlink(missing_ok=True)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from anipipe.commands.leftovers import find_leftovers
-from anipipe.commands.lineage import Lineage, link_in, outputs_in, recorded_jobs
+from anipipe.commands.lineage import Lineage, outputs_in, recorded_jobs
 from anipipe.commands.opening import Opened, open_experiment
 from anipipe.commands.run import locked
 from anipipe.commands.unclaimed import Doubt, Reason, Unclaimed, find_unclaimed
+from anipipe.engine.committing import link_in
 from anipipe.engine.declare import Registry
 from anipipe.engine.digest import Disk
 from anipipe.engine.journal import Journal
@@ -231,12 +232,15 @@ class _Remover:
         self._remove_folders()
 
     def _batches(self) -> Iterator[list[Unclaimed]]:
-        """Yield what is removed together: 2D poses first, by which the walker knows of what was renamed."""
+        """Yield what is removed together: 2D poses first, by which the walker knows of what was renamed.
+
+        What rests on other results goes before these, so that after an interruption the next call finds it.
+        """
         batches: dict[object, list[Unclaimed]] = {}
         for one in self._cleaning.unclaimed:  # in the order of stages
             together = one.batch if one.reason is Reason.RENAMED and one.batch else one
             batches.setdefault(together, []).append(one)
-        yield from batches.values()
+        yield from reversed(batches.values())
 
     def _unlink(self, path: str) -> bool:
         """Remove a file that still is what was looked at; say whether it is gone."""
@@ -265,7 +269,7 @@ class _Remover:
         lineage, needed = Lineage(recorded), set[str]()
         for each in recorded:
             if any(os.path.lexists(plan.disk.path(path)) for path in outputs_in(each.facts)):
-                needed |= lineage.behind(each.facts)[1]
+                needed.update(lineage.behind(each.facts)[1])
         for each in (one.recorded for one in gone):
             if needed.isdisjoint(outputs_in(each.facts)):
                 try:

@@ -25,6 +25,7 @@ from anipipe.errors import Notice, UsageError
 if TYPE_CHECKING:
     from distributed import Client
 
+_SOON = 4.0  # seconds in which it mostly does
 _ANSWERS_WITHIN = 60.0  # seconds in which a scheduler answers, and has workers
 #: Logs of Dask's that have levels of their own.
 _LOUD = tuple(f"distributed{part}" for part in ("", ".client", ".core", ".nanny", ".utils", ".worker.memory"))
@@ -106,6 +107,11 @@ def _there(address: str, root: Path) -> Iterator[Cluster]:
     def connect() -> Client:
         # Read here, since a client waits without end for a file that is not there.
         where = address if file is None else json.loads(file.read_text(encoding="utf-8"))["address"]
+        try:
+            return Client(where, timeout=min(_SOON, _ANSWERS_WITHIN), set_as_default=False)
+        except OSError:
+            text = f"waiting up to {_ANSWERS_WITHIN:g} s for the Dask scheduler at {where} (cluster.address)"
+            warnings.warn(text, Notice, stacklevel=2)
         return Client(where, timeout=_ANSWERS_WITHIN, set_as_default=False)
 
     with _closing(Cluster(connect, address)) as cluster:

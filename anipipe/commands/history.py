@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,11 +14,15 @@ from typing import Any
 from anipipe.engine.freshness import State
 from anipipe.engine.journal import REPORT, SO_FAR, runs_folder, stamped
 from anipipe.engine.lock import holder_of
+from anipipe.guards import read_regular
 
 #: How a run ended, if it did.
 ENDED, KILLED, RUNNING = "ended", "killed", "running"
 #: Stands for the reason of a failure that is that of the time before.
 AS_BEFORE = "as the time before"
+_LARGEST = 2**29  # bytes; a failed job takes some thousand
+_MOST = 1e9  # seconds, jobs: no more than that can be true
+_YEARS = range(1971, 9000)  # others are not dealt with by all time zones
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,10 @@ class Run:
     name : str
         Of its log and report.
     state : {"ended", "killed", "running"}
-        Killed: there is a log but no report, and nobody holds the experiment in its name.
+        Killed: there is a log but no usable report, and nobody holds the experiment in its name.
     report : dict
-        What the journal wrote; of a run without a report, what was written of it so far.
+        What the journal wrote; of a run without a report, what was written of it so far. What is not of the
+        kind that the journal writes is left out.
     """
 
     name: str
@@ -41,27 +47,28 @@ class Run:
     @property
     def started(self) -> datetime:
         """When it began, in the time of the place where it ran."""
-        try:
-            return datetime.fromisoformat(str(self.report.get("started")))
-        except ValueError:
-            return datetime.strptime(self.name[:19], "%Y-%m-%dT%H-%M-%S").astimezone()
+        day, _, clock = self.name[:19].partition("T")
+        for text in (str(self.report.get("started")), f"{day}T{clock.replace('-', ':')}"):
+            with contextlib.suppress(ValueError):
+                when = datetime.fromisoformat(text)
+                if when.year in _YEARS:
+                    return when if when.tzinfo else when.astimezone()
+        return datetime.fromtimestamp(0).astimezone()
 
     @property
     def seconds(self) -> float | None:
         """How long it took; None if that is not known."""
-        seconds = self.report.get("seconds")
-        return float(seconds) if isinstance(seconds, (int, float)) else None
+        return self.report.get("seconds")
 
     @property
     def exit_status(self) -> int | None:
         """What it ended with; None if it did not end."""
-        status = self.report.get("exit_status")
-        return status if isinstance(status, int) else None
+        return self.report.get("exit_status")
 
     @property
     def jobs(self) -> list[dict[str, Any]]:
         """What is told of single jobs."""
-        return [job for job in self.report.get("jobs", ()) if isinstance(job, dict)]
+        return list(self.report["jobs"])
 
     @property
     def counts(self) -> Counter[str]:
@@ -124,7 +131,9 @@ class Event:
 def past_runs(root: Path) -> list[Run]:
     """Return the runs of an experiment of which something is kept, the oldest first."""
     folder = runs_folder(root)
-    holder = holder_of(root)
+    holder = None
+    with contextlib.suppress(OSError):  # the lock cannot be looked at: whoever runs something will be told
+        holder = holder_of(root)
     token = str(holder.get("token")) if holder else None
     return sorted((_run(folder, name, token) for name in stamped(folder)), key=lambda run: run.started)
 
@@ -141,7 +150,7 @@ def story(runs: Sequence[Run], session: str, *, stages: Sequence[str] = ()) -> l
         Only these; all if empty.
     """
     events = [
-        Event(run.started + timedelta(seconds=float(job.get("at", 0))), run, job)
+        Event(run.started + timedelta(seconds=job.get("at", 0)), run, job)
         for run in runs
         for job in run.jobs
         if _concerns(job, session)
@@ -164,12 +173,10 @@ def _told_once(events: Sequence[Event]) -> Iterator[Event]:
 
 
 def _run(folder: Path, name: str, token: str | None) -> Run:
-    try:
-        report = json.loads((folder / f"{name}{REPORT}").read_text(encoding="utf-8"))
-        if isinstance(report, dict):
-            return Run(name, ENDED, report)
-    except (OSError, ValueError):
-        pass
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        report = _sound(json.loads(read_regular(folder / f"{name}{REPORT}", limit=_LARGEST)), _OF_RUN)
+        if "exit_status" in report:
+            return Run(name, ENDED, report | {"jobs": _jobs(report.get("jobs", ()))})
     state = RUNNING if token is not None and name.endswith(f"-{token}") else KILLED
     return Run(name, state, _so_far(folder / f"{name}{SO_FAR}"))
 
@@ -177,20 +184,48 @@ def _run(folder: Path, name: str, token: str | None) -> Run:
 def _so_far(path: Path) -> dict[str, Any]:
     """Return the report of a run that did not write one, from the lines that it wrote as it went."""
     lines = []
-    try:
-        for text in path.read_bytes().split(b"\n"):
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue  # the torn end
-            if isinstance(line, dict):
-                lines.append(line)
-    except OSError:
-        pass
-    head = next((line for line in lines if "started" in line), {})
-    jobs = [line for line in lines if "job" in line]
+    with contextlib.suppress(OSError):
+        for text in read_regular(path, limit=_LARGEST).split(b"\n"):
+            with contextlib.suppress(ValueError, RecursionError):  # the torn end
+                lines.append(json.loads(text))
+    heads = [head for line in lines if "started" in (head := _sound(line, _OF_RUN))]
+    jobs = _jobs(lines)
     seconds = {"seconds": max(job.get("at", 0) for job in jobs)} if jobs else {}
-    return {**head, **seconds, "jobs": jobs}
+    return {**(heads[0] if heads else {}), **seconds, "jobs": jobs}
+
+
+def _sound(told: object, kinds: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
+    """Return what is of the kind that a journal writes: anybody may have put anything into its folder."""
+    told = told if isinstance(told, dict) else {}
+    return {key: value for key, value in told.items() if key not in kinds or kinds[key](value)}
+
+
+def _jobs(told: Sequence[Any]) -> list[dict[str, Any]]:
+    return [job for each in told if "job" in (job := _sound(each, _OF_JOB))]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < _MOST
+
+
+_OF_JOB = {
+    **dict.fromkeys(("job", "stage", "unit", "session", "state", "traceback"), _is_text),
+    **dict.fromkeys(("reasons", "notices", "outputs"), _is_list),
+    **dict.fromkeys(("at", "seconds"), _is_amount),
+}
+_OF_RUN = {
+    "started": _is_text,
+    **dict.fromkeys(("jobs", "command"), _is_list),
+    **dict.fromkeys(("seconds", "put_off", "exit_status"), _is_amount),
+}
 
 
 def _was_done(job: dict[str, Any]) -> bool:

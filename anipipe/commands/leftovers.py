@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from anipipe.commands.lineage import link_in
 from anipipe.commands.opening import Opened
+from anipipe.engine.committing import link_in
 from anipipe.engine.perform import TEMPORARY
 from anipipe.engine.records import OWN_FOLDER
 from anipipe.project.naming import join

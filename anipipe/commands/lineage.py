@@ -9,7 +9,7 @@ from pathlib import Path
 from anipipe.commands.opening import Opened
 from anipipe.engine.declare import Stage, Unit
 from anipipe.engine.jobs import Job
-from anipipe.engine.records import Claims, Facts
+from anipipe.engine.records import Claims, Facts, is_plain
 from anipipe.project.naming import join
 
 #: Kinds of facts that are files which something was made from.
@@ -96,7 +96,7 @@ class Lineage:
                 for made in outputs_in(facts).items():
                     self._makers.setdefault(made, facts)
 
-    def behind(self, facts: Facts, until: Container[str] = ()) -> tuple[dict[str, str], set[str]]:
+    def behind(self, facts: Facts, until: Container[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
         """Go back from one making to the files that nothing on record has made.
 
         Parameters
@@ -110,29 +110,24 @@ class Lineage:
         -------
         first : dict
             Those files, with the digests that they had.
-        seen : set of str
+        seen : dict of str
             These, and all others on the way to them.
         """
         first: dict[str, str] = {}
-        seen: set[str] = set()
+        seen: dict[str, str] = {}
         pending = [facts]
         while pending:
             for name, digest in pending.pop().items():
                 kind, _, path = name.partition(":")
                 if kind not in _FILES or path in seen or path in until:
                     continue
-                seen.add(path)
-                maker = self._makers.get((path, str(digest)))
+                seen[path] = str(digest)
+                maker = self._makers.get((path, seen[path]))
                 if maker is None:
-                    first[path] = str(digest)
+                    first[path] = seen[path]
                 else:
                     pending.append(maker)
         return first, seen
-
-
-def is_plain(path: str) -> bool:
-    """Say whether a path from a record leads into the experiment, written as anipipe writes paths."""
-    return not set(path) & set("\\\0") and not {"", ".", ".."} & set(path.split("/"))
 
 
 def is_gone(root: Path, path: str) -> bool:
@@ -150,10 +145,3 @@ def is_gone(root: Path, path: str) -> bool:
             return False
         return end < len(parts) and place.exists()
     return root.exists()
-
-
-def link_in(root: Path, path: str) -> str:
-    """Return the first part of a path that is a link; empty if there is none."""
-    parts = path.split("/")
-    ways = ("/".join(parts[:end]) for end in range(1, len(parts) + 1))
-    return next((way for way in ways if (root / way).is_symlink()), "")

@@ -27,8 +27,8 @@ from anipipe.errors import LockedError, UsageError
 
 #: Raised when the meaning of something in a report changes.
 SCHEMA = 1
-#: So many times an experiment is processed again, for recordings that have settled since: a camera that writes
-#: in bursts would keep the night busy with it.
+#: So many times an experiment is processed again, for recordings that have settled since: a camera that
+#: writes in bursts would keep the night busy with it.
 AGAIN = 2
 LOCKED, UNUSABLE = LockedError.exit_status, UsageError.exit_status
 

@@ -23,7 +23,7 @@ from anipipe.engine.perform import TEMPORARY
 from anipipe.engine.plan import Plan
 from anipipe.engine.runner import Runner
 from anipipe.engine.sweeping import Sweeper
-from anipipe.errors import LockedError, UsageError
+from anipipe.errors import INTERRUPTED, AnipipeError, LockedError, UsageError
 from anipipe.project import inside
 
 
@@ -158,6 +158,7 @@ def run(
         journal = Journal(root, lock.token, command, {"executor": request.executor, "jobs": request.jobs})
         observer = _Both(observe(opened), journal)
         finished = lost = died = False
+        status, ended_by = 1, list[str]()
         try:
             with _lanes(opened, request) as lanes:
                 config = opened.experiment.settings.config
@@ -170,8 +171,12 @@ def run(
                 finally:
                     died = runner.workers_died
             finished = True
-        except LockedError:
-            lost = True  # what lies unfinished in the folders may be another run's by now
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+            raise
+        except AnipipeError as error:
+            lost = isinstance(error, LockedError)  # what lies unfinished may be another run's by now
+            status, ended_by = error.exit_status, [str(error)]
             raise
         finally:
             opened.disk.prune(plan.paths())
@@ -179,8 +184,9 @@ def run(
             result.problems = opened.problems()
             if finished and any(stage.group == "tables" for stage in request.stages):
                 result.problems += write_missing(opened)
-            status = result.exit_status if finished else 1
-            journal.close(plan, status, result.problems, put_off=len(result.outcome.put_off))
+            status = result.exit_status if finished else status
+            problems = [*ended_by, *result.problems]
+            journal.close(plan, status, problems, put_off=len(result.outcome.put_off))
             if lost:
                 sweeper.leave()
             else:

@@ -14,18 +14,17 @@ from anipipe.commands.lineage import (
     Recorded,
     inputs_in,
     is_gone,
-    is_plain,
-    link_in,
     outputs_in,
     recorded_jobs,
 )
 from anipipe.commands.opening import Opened
+from anipipe.engine.committing import link_in
 from anipipe.engine.declare import Read, Stage, Unit
 from anipipe.engine.digest import EMPTY, Disk
 from anipipe.engine.freshness import State
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
-from anipipe.engine.records import Claims
+from anipipe.engine.records import Claims, is_plain
 
 
 class Reason(enum.StrEnum):
@@ -110,9 +109,10 @@ def find_unclaimed(
         else:
             found.append(one)
     found = batches.only_whole(found, findings.kept)
-    renamed = {one.batch for one in found if one.reason is Reason.RENAMED}
+    renamed = [one for one in found if one.reason is Reason.RENAMED]
     for one, why in lacking.items():
-        if one.batch and one.batch in renamed:
+        beside = [other.recorded for other in renamed if one.batch and other.batch == one.batch]
+        if search.rests_on_the_same(one.recorded, beside):
             found.append(one)  # under the new name, it can be made again
         else:
             findings.kept.update(dict.fromkeys(one.files, why))
@@ -173,13 +173,23 @@ class _Search:
             return ""  # a run would take it out whatever there is
         if any(name.startswith("content:") for name in each.facts):
             return "the network that it was made with may be gone"
-        gone = next((path for path in inputs_in(each.facts) if not self._is_there(path)), None)
-        if gone is not None:
-            return f"it could not be made again without {gone}"
         before = self._plan.registry.upstream([each.stage])
         beside = [job for job in self._batches.jobs_beside(each.unit) if job.stage in before]
         ends = [job for job in beside if self._plan.state(job) in _ENDS]
-        return f"it rests on {ends[0].label}, which is {self._plan.state(ends[0])}" if ends else ""
+        if ends:
+            return f"it rests on {ends[0].label}, which is {self._plan.state(ends[0])}"
+        # All the way back: what it was made from itself may be as old as this is, and rest on what is gone.
+        for path, digest in self._lineage.behind(each.facts)[1].items():
+            if not self._is_there(path):
+                return f"it could not be made again without {path}"
+            if self._plan.disk.digest(path, sampled=digest.startswith("~")) != digest:
+                return f"it could not be made again: it rests on what was in {path} before that changed"
+        return ""
+
+    def rests_on_the_same(self, each: Recorded, others: Sequence[Recorded]) -> bool:
+        """Say whether all that a job rests on in the end is what some others rest on."""
+        first, *rest = (set(self._lineage.behind(one.facts)[0].items()) for one in (each, *others))
+        return first <= set().union(*rest)
 
     def _twin(self, old: Recorded) -> Recorded | None:
         """Return the job that has made the same of the same recordings, which are called otherwise now."""
@@ -208,7 +218,7 @@ class _Search:
         return same and all(map(self._gone, before)) and all(map(self._is_there, now))
 
     def _is_there(self, path: str) -> bool:
-        return self._plan.disk.path(path).is_file()
+        return is_plain(path) and self._plan.disk.path(path).is_file()
 
     def _gone(self, path: str) -> bool:
         if path not in self._is_gone:

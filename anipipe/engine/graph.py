@@ -7,7 +7,7 @@ from typing import Any
 
 from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit
 from anipipe.engine.digest import Disk
-from anipipe.engine.jobs import Job, Source
+from anipipe.engine.jobs import Job, Source, library_version
 from anipipe.engine.records import Facts, Records
 from anipipe.errors import AnipipeError
 

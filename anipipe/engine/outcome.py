@@ -47,6 +47,8 @@ class Outcome:
         Jobs whose recordings are still being written.
     put_off : list of Job
         Jobs that were not begun, since the time was up.
+    deaths : int
+        How often workers died; what they were at was done again, or has failed.
     """
 
     made: list[Job] = field(default_factory=list)
@@ -57,3 +59,4 @@ class Outcome:
     withdrawn: list[str] = field(default_factory=list)
     waiting: list[Job] = field(default_factory=list)
     put_off: list[Job] = field(default_factory=list)
+    deaths: int = 0

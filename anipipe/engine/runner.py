@@ -245,6 +245,7 @@ class Runner:
     def _revive(self, lane: Lane, dead: Sequence[tuple[Running, int]]) -> None:
         """Have done again what was lost with its workers, but for the jobs that end them."""
         self.workers_died = True
+        self.outcome.deaths += 1
         for running, message, traceback in lane.lost(dead):
             self._fail(running, Failed(message, traceback))
 

@@ -15,6 +15,8 @@ from anipipe.project.naming import natural
 CONFIG = "config.toml"
 #: Folder, in a session, that holds the configuration that the session was processed with.
 RESOLVED_FOLDER = "config"
+#: What is no experiment, and holds none.
+_OF_THE_SYSTEM, _ENVIRONMENT = ("lost+found", "site-packages", "node_modules"), "pyvenv.cfg"
 #: Folders within one another that are looked into; a loop of mounted disks has no end.
 DEEPEST = 99
 _LOOKED_AT = 200  # keys of a file, to know whose it is
@@ -143,6 +145,8 @@ def _experiments_below(
         if (stat.st_dev, stat.st_ino) in visited:
             return
         visited.add((stat.st_dev, stat.st_ino))
+        if (folder / _ENVIRONMENT).exists():  # of Python, with anipipe and its templates in it
+            return
         if is_ours(folder / CONFIG):
             yield folder
             return
@@ -150,7 +154,7 @@ def _experiments_below(
         below = [
             entry
             for entry in entries
-            if entry.name[0] != "." and entry.name != "lost+found" and entry.is_dir()
+            if entry.name[0] != "." and entry.name not in _OF_THE_SYSTEM and entry.is_dir()
         ]
     except OSError:
         yield folder  # what cannot be looked into is told as an experiment that cannot be opened

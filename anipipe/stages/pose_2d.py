@@ -97,6 +97,8 @@ def run_network(source: ModelSource, video: Video, options: PoseOptions) -> Pose
     else:
         found = track(tracker, video.frames(), count, size, crop=crop, progress=tell)
     lacking, no_numbers = _count_lacking(found)
+    if lacking == count:
+        raise DataError(f"{video.path}: none of its {count} frames can be decoded; copy or record it anew")
     if lacking:
         text = f"{lacking} of {count} frames are missing or damaged; their rows have no 2D pose"
         warnings.warn(f"{video.path.name}: {text}", Notice, stacklevel=2)

@@ -10,7 +10,7 @@ import pytest
 
 from anipipe.engine.freshness import State
 from anipipe.formats._night_parts import LOOKS, duration, size
-from anipipe.formats.night_page import index_page, night_page, verdict
+from anipipe.formats.night_page import MARK, index_page, night_page, verdict
 
 EVIL = "<script>alert('x')</script>&\"\n\x1b[31m\u202e\udce9"
 SEEN = r"<script>alert('x')</script>&\"\n\x1b[31m\u202e\udce9".replace('\\"', '"')
@@ -236,6 +236,11 @@ def test_every_state_has_a_colour_and_a_name():
     shown = Page(night_page(report(record(sessions=sessions)))).text()
     for _, name in LOOKS.values():
         assert f"2 {name}" in shown
+
+
+def test_a_page_says_near_its_beginning_whose_it_is():
+    for text in (night_page(report(record())), index_page([])):
+        assert 0 < text.index(MARK) < 200 and text.count(MARK) == 1
 
 
 def test_the_list_of_nights_leads_to_each():

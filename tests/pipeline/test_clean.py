@@ -69,6 +69,24 @@ def off(made_off: Lab, tmp_path: Path) -> Lab:
     return replace(made_off, root=tmp_path / "experiment")
 
 
+@pytest.fixture(scope="module")
+def made_renamed(made: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """All of it after a trial was renamed, and a run."""
+    root = tmp_path_factory.mktemp("renamed") / "experiment"
+    shutil.copytree(made.root, root)
+    lab = replace(made, root=root)
+    move(lab, "control/mouse1", "t1", "reach")
+    lab.run("run-all")
+    return lab
+
+
+@pytest.fixture
+def renamed(made_renamed: Lab, tmp_path: Path) -> Lab:
+    """What is there after a trial was renamed, for a test to change."""
+    shutil.copytree(made_renamed.root, tmp_path / "experiment", symlinks=True)
+    return replace(made_renamed, root=tmp_path / "experiment")
+
+
 def told(lab: Lab, *arguments: str, check: int | None = 0) -> dict[str, Any]:
     text = lab.run("clean", "--json", *arguments, check=check)
     return json.loads(text[text.index("[\n") :])[0]
@@ -172,8 +190,7 @@ def test_a_table_that_is_switched_off_goes_as_a_run_would_take_it_out(lab: Lab):
 
 
 def test_pictures_of_a_kind_that_is_not_asked_for_any_more(tmp_path: Path):
-    lab = Lab(tmp_path, make_lab(tmp_path / "elsewhere").rig)
-    shutil.rmtree(tmp_path / "elsewhere")
+    lab = Lab(tmp_path, make_rig())
     lab.add_session("s")
     for camera in "BC":
         (tmp_path / f"s/predictions/t1_{camera}DLC_net_x1.csv").unlink()
@@ -320,6 +337,47 @@ def test_a_result_behind_a_link_stays(off: Lab, tmp_path: Path):
     assert (tmp_path / "mouse3/pose-3d-filtered/t1.csv").exists()
 
 
+def replaced(lab: Lab, name: str) -> None:
+    """Put another prediction in the place of one."""
+    path = lab.root / name
+    path.write_text(path.read_text().replace("0.95", "0.94", 1))
+
+
+def test_what_was_made_from_a_prediction_that_was_replaced_since_stays(off: Lab):
+    """It could be made anew, but as something else."""
+    replaced(off, "control/mouse2/predictions/t1_ADLC_net_x1.csv")
+    off.run("run-all")
+    stays = "control/mouse2/pose-3d-filtered/t1.csv"
+    assert cleaned(off) == FILTERED_3D - {stays}
+    assert "before that changed" in kept(off)[stays]
+    # Nor does a new name, under which the last prediction is there but not the one before, make it go.
+    move(off, "control/mouse2", "t1", "reach")
+    off.run("run-all")
+    assert "control/mouse2/pose-3d/t1.csv" in cleaned(off)
+    assert (off.root / stays).exists()
+
+
+def test_what_rests_on_a_replaced_prediction_by_way_of_what_is_off_stays(lab: Lab):
+    """What it was made from itself is there as it was; but it could not be made again."""
+    config = "[triangulation]\ntriangulate = false\n\n[filter]\nenabled = false\n"
+    (lab.root / "control/mouse2/config.toml").write_text(config)
+    replaced(lab, "control/mouse2/predictions/t1_ADLC_net_x1.csv")
+    lab.run("run-all")
+    folders = ("pose-2d-filtered", "pose-3d", "pose-3d-filtered", "angles")
+    made = {
+        path for path in lab.files("") if path.startswith("control/mouse2/") and path.split("/")[2] in folders
+    }
+    assert len(made) == 3 + 3
+    assert cleaned(lab) == {path for path in made if path.endswith(("_B.h5", "_C.h5"))}
+
+
+def test_what_lies_between_and_was_made_again_just_the_same_keeps_nothing(off: Lab):
+    (off.root / "control/mouse2/pose-3d/t1.csv").unlink()
+    assert cleaned(off) == FILTERED_3D - {"control/mouse2/pose-3d-filtered/t1.csv"}
+    off.run("run-all")
+    assert cleaned(off) == {"control/mouse2/pose-3d-filtered/t1.csv"}
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -339,12 +397,15 @@ def test_records_that_somebody_has_edited_lead_nowhere(off: Lab, tmp_path: Path,
     path = path.format(outside=outside)
     home = off.root / "control/mouse1"
     place = home / path[2:] if path.startswith("./") else off.root / path
+    leads_out = ".." in path or path.startswith("/")
     before = place.read_bytes()
     facts = {"stage": 1, f"out:{path}": digest_file(place)}
     for key in ("filter-3d:t1", "filter-3d:t7", "filter-3d:../../../outside", "pose-2d:gone", "calibrate:x"):
         append(off, "control/mouse1", job=key, event="done", facts=facts)
     files = told(off, "--delete")["removed"]
-    assert set(files) == FILTERED_3D - {"control/mouse1/pose-3d-filtered/t1.csv"}
+    # A record that leads out is passed over, and what was recorded before it counts.
+    stays = set() if leads_out else {"control/mouse1/pose-3d-filtered/t1.csv"}
+    assert set(files) == FILTERED_3D - stays
     assert place.read_bytes() == before
 
 
@@ -407,14 +468,12 @@ def test_a_disk_that_is_not_mounted_is_no_reason_to_remove(off: Lab, tmp_path: P
     assert cleaned(off) == {path for path in FILTERED_3D if "mouse1" not in path}
 
 
-def test_a_link_to_a_prediction_that_is_away_does_not_count_as_renamed(lab: Lab, tmp_path: Path):
-    session = lab.root / "control/mouse1"
-    shutil.copytree(session / "predictions", tmp_path / "disk")
-    move(lab, "control/mouse1", "t1", "t9")
-    lab.run("run-all")
-    for path in (tmp_path / "disk").glob("t1_*"):
-        (session / "predictions" / path.name).symlink_to(tmp_path / "away" / path.name)
-    assert cleaned(lab) == set()
+def test_a_link_to_a_prediction_that_is_away_does_not_count_as_renamed(renamed: Lab, tmp_path: Path):
+    predictions = renamed.root / "control/mouse1/predictions"
+    for path in list(predictions.glob("reach_*")):
+        link = path.with_name(path.name.replace("reach_", "t1_"))
+        link.symlink_to(tmp_path / "away" / link.name)
+    assert cleaned(renamed) == set()
 
 
 def test_tables_stay_while_any_session_cannot_be_read(lab: Lab):
@@ -454,7 +513,7 @@ def test_a_renamed_trial_goes_once_the_new_one_is_made(lab: Lab):
     before = of_trial("control/mouse1/t1", lab.files())
     assert len(before) == 3 + 3 + 3
     move(lab, "control/mouse1", "t1", "reach")
-    assert cleaned(lab) == set()  # nothing has been made of it yet
+    assert told(lab)["files"] == []  # nothing has been made of it yet
     lab.run("run-all")
     assert {file["now"] for file in told(lab)["files"]} >= {"control/mouse1/reach"}
     assert cleaned(lab) == before
@@ -492,9 +551,8 @@ def test_a_session_that_was_renamed_as_a_whole_has_nothing_to_clean(lab: Lab):
     assert cleaned(lab) == set()
 
 
-def test_a_renamed_trial_stays_whole_if_any_of_it_was_edited(lab: Lab):
-    move(lab, "control/mouse1", "t1", "reach")
-    lab.run("run-all")
+def test_a_renamed_trial_stays_whole_if_any_of_it_was_edited(renamed: Lab):
+    lab = renamed
     path = lab.root / "control/mouse1/angles/t1.csv"
     path.write_text(path.read_text().replace(".", ".1", 1))
     assert cleaned(lab) == set()
@@ -511,10 +569,8 @@ def test_a_trial_of_which_one_camera_kept_its_name_stays(lab: Lab):
     assert cleaned(lab) == set()
 
 
-def test_a_renamed_trial_stays_if_its_new_results_are_not_up_to_date(lab: Lab):
-    before = of_trial("control/mouse1/t1", lab.files())
-    move(lab, "control/mouse1", "t1", "reach")
-    lab.run("run-all")
+def test_a_renamed_trial_stays_if_its_new_results_are_not_up_to_date(renamed: Lab):
+    lab, before = renamed, of_trial("control/mouse1/t1", renamed.files())
     config = (lab.root / "config.toml").read_text()
     (lab.root / "config.toml").write_text(config.replace("score_threshold = 0.5", "score_threshold = 0.6"))
     assert not {path for path in cleaned(lab) if "pose-2d/" in path or "pose-3d/" in path}
@@ -685,10 +741,8 @@ def test_what_cannot_be_removed_is_told_and_the_rest_goes(off: Lab, monkeypatch:
     assert cleaned(off) == {stays}
 
 
-def test_half_a_renamed_trial_goes_the_next_time(lab: Lab, monkeypatch: pytest.MonkeyPatch):
-    before = of_trial("control/mouse1/t1", lab.files())
-    move(lab, "control/mouse1", "t1", "reach")
-    lab.run("run-all")
+def test_half_a_renamed_trial_goes_the_next_time(renamed: Lab, monkeypatch: pytest.MonkeyPatch):
+    lab, before = renamed, of_trial("control/mouse1/t1", renamed.files())
     with monkeypatch.context() as patch:
         refusing(patch, "pose-2d/t1_A.h5")
         lab.run("clean", "--delete", check=1)
@@ -699,6 +753,26 @@ def test_half_a_renamed_trial_goes_the_next_time(lab: Lab, monkeypatch: pytest.M
     assert of_trial("control/mouse1/t1", lab.files()) == {"control/mouse1/angles/t1.csv"}
     assert not {job for job in ran(lab) if not job.startswith("summarize-")}
     assert cleaned(lab) == {"control/mouse1/angles/t1.csv"}
+
+
+def test_what_rests_on_each_other_goes_from_the_end_so_that_the_next_call_finds_the_rest(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+):
+    config = CONFIG.replace("[triangulation]", "[triangulation]\ntriangulate = false")
+    (lab.root / "config.toml").write_text(config)
+    lab.run("run-all")
+    remove = Path.unlink
+
+    def interrupted(self: Path, missing_ok: bool = False) -> None:
+        if self.parent.name == "pose-3d":
+            raise KeyboardInterrupt
+        remove(self, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", interrupted)
+        lab.run("clean", "--delete", check=None)
+    assert not list(lab.root.rglob("angles/*.csv"))
+    assert {path.split("/")[-2] for path in cleaned(lab)} == {"pose-2d-filtered", "pose-3d"}
 
 
 def test_killed_in_the_middle_nothing_is_taken_for_foreign(off: Lab, after: int = 2):

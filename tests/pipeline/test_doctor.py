@@ -527,6 +527,24 @@ def test_locks(tmp_path):
     assert lock.path.exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+def test_a_pipe_in_place_of_the_lock_is_told_and_not_waited_for(tmp_path):
+    (tmp_path / ".anipipe").mkdir()
+    os.mkfifo(tmp_path / ".anipipe/lock")
+    (one,) = [each for each in disk._clock_and_lock(tmp_path) if each.about == "lock"]
+    assert one.level == "critical" and "a pipe, not a file" in one.text and "delete it" in one.remedy
+
+
+@pytest.mark.parametrize("content", ["[" * 60_000, "{", "[]", "\udcff", '{"pid": []}'])
+def test_a_lock_that_says_nothing_is_left_behind(tmp_path, content):
+    (tmp_path / ".anipipe").mkdir()
+    lock = tmp_path / ".anipipe/lock"
+    lock.write_bytes(content.encode("utf-8", "surrogateescape"))
+    os.utime(lock, (time.time() - 7200,) * 2)
+    (one,) = [each for each in disk._clock_and_lock(tmp_path) if each.about == "lock"]
+    assert one.level == "note" and "left behind by process" in one.text
+
+
 def test_mounts():
     table = (
         "/dev/sda1 / ext4 rw 0 0\nnas:/lab /data/my\\040lab nfs4 rw 0 0\n//box/share /data/my cifs rw 0 0\n"

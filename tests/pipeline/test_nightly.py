@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ import numpy as np
 import pytest
 
 from anipipe.cli import invoke
-from anipipe.commands import _night_files, night_templates, on_failure
+from anipipe.commands import _night_files, _night_record, night_templates, on_failure
 from anipipe.commands import nightly as nights
 from anipipe.commands.growing import Look
 from anipipe.commands.night_places import next_time
@@ -172,6 +173,25 @@ def test_what_settles_while_others_are_done_is_done_in_the_same_night(base, film
     assert (base / "one/s1/videos-labeled/t.mp4").exists()
 
 
+def test_a_recording_that_comes_in_bursts_does_not_keep_the_night_busy(base, film, run_night, monkeypatch):
+    growing, runs, real = video(base, "one", "s1"), [], nights.run
+    put(growing, film)
+
+    def run(opened, request, **more):
+        runs.append(opened.experiment.root.name)
+        if runs[-1] == "one":
+            with growing.open("ab") as file:  # after it was found to have settled
+                file.write(b"more")
+        if len(runs) > 10:
+            pytest.fail("without end")
+        return real(opened, request, **more)
+
+    monkeypatch.setattr(nights, "run", run)
+    morning = run_night(base / "one", base / "two")
+    assert verdicts(morning) == {"one": "waiting", "two": "done"} and morning.exit_status == 0
+    assert runs == ["one", "two", "one", "one"]
+
+
 def test_an_experiment_that_is_locked_when_its_recording_has_settled_is_not_waited_for(base, film, run_night):
     put(video(base, "one", "s1"), film[:1000], age=0)
     lock, sleeps = Lock(base / "one"), []
@@ -216,6 +236,16 @@ def test_only_a_young_recording_without_an_index_is_taken_for_unfinished(tmp_pat
     look = Look.at([whole, half, picture])
     assert bool(look.growing(half)) == waits
     assert not look.growing(whole) and not look.growing(picture)
+
+
+def test_a_share_that_shows_old_sizes_until_a_file_is_opened_hides_no_growing(tmp_path, film, monkeypatch):
+    path = tmp_path / "a.mp4"
+    put(path, film)
+    look, old, real = Look.at([path]), os.stat(path), os.stat
+    with path.open("ab") as file:
+        file.write(b"more")
+    monkeypatch.setattr(os, "stat", lambda name, **how: old if Path(name) == path else real(name, **how))
+    assert f"{len(film)} bytes, then {len(film) + 4}" in look.growing(path)
 
 
 def test_what_was_not_there_at_the_first_look_waits(tmp_path, film):
@@ -364,6 +394,116 @@ def test_reports_are_kept_as_many_as_asked_and_listed(base, run_night, monkeypat
     assert (folder / "latest.html").read_text() == (folder / f"{names[-1]}.html").read_text()
     listed = (folder / "index.html").read_text()
     assert listed.index(names[2]) < listed.index(names[1]) and names[0] not in listed
+
+
+def test_a_folder_of_reports_is_not_used_to_write_elsewhere_and_is_kept_tidy(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    folder = tmp_path / "nights"
+    folder.mkdir()
+    for name in ("latest.html", "index.html"):
+        for planted in (f".{name}.tmp", f".{name}.{os.getpid()}.tmp"):
+            (folder / planted).symlink_to(victim)
+    left, young, mine = folder / ".index.html.1.tmp", folder / ".index.html.2.tmp", folder / ".mine.tmp"
+    for path in (left, young, mine):
+        put(path, b"half a page", 0 if path == young else OLD)
+    reports = _night_files.Reports(folder)
+    page, _ = reports.write(REPORT, keep=9)
+    assert victim.read_text() == "mine" and page.parent == folder and not reports.trouble
+    assert young.exists() and mine.exists() and not left.exists()
+
+
+def test_pages_of_somebody_else_are_not_replaced(base, run_night, tmp_path):
+    for name in ("index.html", "latest.html"):
+        site = tmp_path / name
+        site.mkdir()
+        (site / name).write_text("<html>my home page</html>")
+        status, _, err = anipipe("nightly", str(base / "one"), "--report", str(site))
+        said = " ".join(err.split())
+        assert status == 2 and f"{name}: is not a page of anipipe nightly" in said and "--report" in said
+        assert [path.read_text() for path in site.iterdir()] == ["<html>my home page</html>"]
+    (base / "one/config.toml").write_text("nightly.enabled = false\n")
+    ours = tmp_path / "ours"
+    assert [run_night(base / "one", folder=ours).page.parent for _ in range(2)] == [ours, ours]
+
+
+REPORT = {
+    "name": "2024-03-01T02-00-00-abcd",
+    "version": "1.0",
+    "host": "gpubox",
+    "command": ["nightly"],
+    "started": "2024-03-01T02:00:00+0100",
+    "ended": "2024-03-01T05:30:00+0100",
+    "seconds": 12.0,
+    "until": None,
+    "interrupted": False,
+    "exit_status": 0,
+    "problems": [],
+    "experiments": [{"root": "/lab", "verdict": "up to date", "seconds": 1.0}],
+}
+ODD = [
+    {"a": 1},
+    [],
+    None,
+    *({**REPORT, key: "x"} for key in ("experiments", "seconds", "exit_status", "interrupted", "problems")),
+    *({**REPORT, key: None} for key in ("started", "experiments", "seconds")),
+    *({**REPORT, "seconds": wrong} for wrong in (float("inf"), float("nan"), 10**400)),
+    *({**REPORT, "experiments": [wrong]} for wrong in (1, "text", None, {}, [])),
+    *(
+        {**REPORT, "experiments": [{"root": "/lab", "verdict": "failed", **wrong}]}
+        for wrong in (
+            *({"verdict": "of later"}, {"verdict": []}, {"root": {}}, {"done": "x"}, {"put_off": []}),
+            *({"failed": 1}, {"failed": [1]}, {"failed": [{"job": []}]}, {"failed": [{"nights": "x"}]}),
+            *({"failed": [{"job": "a", "nights": []}]}, {"sessions": 1}),
+        )
+    ),
+]
+
+
+def test_reports_that_are_none_end_no_night_and_are_not_compared_with(base, run_night):
+    (base / "one/config.toml").write_text("nightly.enabled = false\n")
+    folder = base / ".anipipe/nightly"
+    folder.mkdir(parents=True)
+    names = [f"2024-03-01T02-00-00-{number:02d}" for number in range(len(ODD) + 2)]
+    texts = [*map(json.dumps, ODD), "[" * 100_000, "{"]
+    for name, text in zip(names, texts, strict=True):
+        (folder / f"{name}.json").write_text(text)
+    morning = run_night(base / "one", folder=folder)
+    assert morning.exit_status == 0 and morning.page.parent == folder
+    listed = (folder / "index.html").read_text()
+    assert all(name in listed for name in names)
+    assert listed.count("its report cannot be read") == len(names)
+    reports = _night_files.Reports(folder)
+    assert [report["name"] for report in reports.earlier()] == [morning.report["name"]]
+
+
+@posix
+def test_a_pipe_among_the_reports_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "2024-03-01T02-00-00-aa.json")
+    reports = _night_files.Reports(tmp_path)
+    reports.write(REPORT, keep=9)
+    assert [report["name"] for report in reports.earlier()] == []
+    for name in ("index.html", "latest.html"):
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UsageError, match=f"{name}: is not a page"):
+            _night_files.check_ours(tmp_path)
+        (tmp_path / name).unlink()
+
+
+def test_an_entry_of_the_log_is_one_line(tmp_path):
+    reports = _night_files.Reports(tmp_path)
+    reports.say("lab\n02:00:00 all is well\x1b[2J\u202e")
+    (log,) = tmp_path.glob("*.log")
+    first, second = log.read_text().splitlines()
+    assert "begun by" in first and second.endswith(r"lab\n02:00:00 all is well\x1b[2J\u202e")
+
+
+def test_of_a_traceback_as_much_is_kept_as_the_documentation_says():
+    told = _night_record.explained(KeyError("x" * 9000))
+    docs = Path(__file__).parents[2] / "docs/nightly.md"
+    (count,) = re.findall(r"Of every traceback the last (\d+)\s", docs.read_text(encoding="utf-8"))
+    assert len(told["traceback"]) == int(count)
 
 
 def test_the_report_tells_what_has_changed_and_what_disk_is_used(base, run_night):

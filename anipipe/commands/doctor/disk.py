@@ -20,6 +20,7 @@ from anipipe.engine import lock
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER
+from anipipe.guards import read_regular
 
 SUBJECT = "disk"
 GIB = 2**30
@@ -39,6 +40,7 @@ NETWORK = {
 FAT = {"vfat", "msdos", "exfat"}
 #: Of a video as the camera wrote it: rarely more than this share is left of it in H.264.
 CONVERTED = 0.3
+_LARGEST_LOCK = 2**16  # bytes
 _SHOWN = 3  # folders that are named of many
 
 
@@ -184,16 +186,22 @@ def _lock(root: Path, now: float) -> Iterator[Finding]:
     path = root / OWN_FOLDER / "lock"
     try:
         age = now - path.stat().st_mtime
-        holder = json.loads(path.read_text(encoding="utf-8"))
+        content, is_held = read_regular(path, limit=_LARGEST_LOCK), lock.holder_of(root) is not None
     except FileNotFoundError:
         yield _found("ok", "lock", "nobody is processing this experiment")
         return
-    except ValueError:
+    except OSError as error:
+        text = f"{path} cannot be looked at: {error.strerror or error}"
+        yield _found("critical", "lock", text, "delete it, if nobody is processing this experiment")
+        return
+    try:
+        holder = json.loads(content)
+    except (ValueError, RecursionError):
         holder = {}
     holder = holder if isinstance(holder, dict) else {}
     pid, host, since = (holder.get(key, "?") for key in ("pid", "host", "since"))
     who = f"process {pid} on {host} since {since}"
-    if not lock._alive(holder, age):
+    if not is_held:
         yield _found(
             "note", "lock", f"left behind by {who}, which runs no more", "nothing: the next run removes it"
         )
