@@ -269,7 +269,7 @@ class _Remover:
         lineage, needed = Lineage(recorded), set[str]()
         for each in recorded:
             if any(os.path.lexists(plan.disk.path(path)) for path in outputs_in(each.facts)):
-                needed.update(lineage.behind(each.facts)[1])
+                needed |= lineage.behind(each.facts)[1]
         for each in (one.recorded for one in gone):
             if needed.isdisjoint(outputs_in(each.facts)):
                 try:

@@ -81,9 +81,10 @@ def outputs_in(facts: Facts) -> dict[str, str]:
     return {name[4:]: str(digest) for name, digest in facts.items() if name.startswith("out:")}
 
 
-def inputs_in(facts: Facts) -> list[str]:
-    """Return the files that something was made from."""
-    return [path for kind, _, path in (name.partition(":") for name in facts) if kind in _FILES]
+def inputs_in(facts: Facts) -> dict[str, str]:
+    """Return the files that something was made from, with the digests that they had."""
+    named = ((name.partition(":"), digest) for name, digest in facts.items())
+    return {path: str(digest) for (kind, _, path), digest in named if kind in _FILES}
 
 
 class Lineage:
@@ -96,7 +97,11 @@ class Lineage:
                 for made in outputs_in(facts).items():
                     self._makers.setdefault(made, facts)
 
-    def behind(self, facts: Facts, until: Container[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
+    def maker(self, path: str, digest: str) -> Facts | None:
+        """Return the facts of the making of a file with some content, if that is on record."""
+        return self._makers.get((path, digest))
+
+    def behind(self, facts: Facts, until: Container[str] = ()) -> tuple[dict[str, str], set[str]]:
         """Go back from one making to the files that nothing on record has made.
 
         Parameters
@@ -110,21 +115,20 @@ class Lineage:
         -------
         first : dict
             Those files, with the digests that they had.
-        seen : dict of str
+        seen : set of str
             These, and all others on the way to them.
         """
         first: dict[str, str] = {}
-        seen: dict[str, str] = {}
+        seen: set[str] = set()
         pending = [facts]
         while pending:
-            for name, digest in pending.pop().items():
-                kind, _, path = name.partition(":")
-                if kind not in _FILES or path in seen or path in until:
+            for path, digest in inputs_in(pending.pop()).items():
+                if path in seen or path in until:
                     continue
-                seen[path] = str(digest)
-                maker = self._makers.get((path, seen[path]))
+                seen.add(path)
+                maker = self.maker(path, digest)
                 if maker is None:
-                    first[path] = seen[path]
+                    first[path] = digest
                 else:
                     pending.append(maker)
         return first, seen
