@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from anipipe import night_views
 from anipipe.cli._shared import CONTEXT, EXECUTOR, Jobs, complain, noting, print_lines
@@ -20,6 +21,26 @@ from anipipe.console import Progress, paint, printable
 from anipipe.errors import AnipipeError, UsageError
 from anipipe.project import absolute, experiment_above, find_experiments, inside, walk
 from anipipe.stages import REGISTRY
+
+
+def _refuse_other_options() -> None:
+    """Refuse what would not be in the template that is printed.
+
+    Raises
+    ------
+    UsageError
+        Naming it.
+    """
+    context = click.get_current_context()
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and option.name != "template"
+        and context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(f"--template takes no {', '.join(given)}: change what is printed to your taste")
 
 
 @click.command(context_settings=CONTEXT, short_help="Bring a whole lab up to date, unattended.")
@@ -62,7 +83,7 @@ from anipipe.stages import REGISTRY
     help="Print what starts this command every night, filled in for this machine; do nothing else.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show progress, and tell at the end where the report is.")
-@click.argument("roots", nargs=-1, type=click.Path(path_type=Path), metavar="ROOT...")
+@click.argument("roots", nargs=-1, type=click.Path(path_type=Path), metavar="ROOT...", required=True)
 def nightly(
     roots: tuple[Path, ...],
     until: str | None,
@@ -84,8 +105,8 @@ def nightly(
     Exit status: 0 done or up to date, 1 something failed, 2 nothing could be used (paths, configurations),
                  75 all were locked by other runs, 130 interrupted.
     """  # noqa: D301 - click's mark for lines that are not to be joined
-    roots = roots or (Path(),)
     if template is not None:
+        _refuse_other_options()
         click.echo(night_templates.filled(template, roots), nl=False)
         return 0
     words = on_failure.parse(command) if command is not None else []

@@ -9,6 +9,7 @@ from pathlib import Path
 from anipipe.commands.opening import Opened
 from anipipe.engine.declare import Stage, Unit
 from anipipe.engine.jobs import Job
+from anipipe.engine.plan import Plan
 from anipipe.engine.records import Claims, Facts, is_plain
 from anipipe.project.naming import join
 
@@ -132,6 +133,31 @@ class Lineage:
                 else:
                     pending.append(maker)
         return first, seen
+
+
+def missed(facts: Facts, lineage: Lineage, plan: Plan) -> str:
+    """Say what is not as it was when something was made from it; empty if all of it is.
+
+    What is switched off as well is no firm ground: what that was made from has to be there, too.
+    """
+    seen: set[str] = set()
+    pending = [facts]
+    while pending:
+        for path, digest in inputs_in(pending.pop()).items():
+            if path in seen:
+                continue
+            seen.add(path)
+            now = plan.disk.digest(path, sampled=digest.startswith("~")) if is_plain(path) else None
+            if now is None:
+                return f"it could not be made again without {path}"
+            if now != digest:
+                return f"it rests on what was in {path} before that changed"
+            job = plan.by_output.get(path)
+            if job is None:
+                pending += filter(None, [lineage.maker(path, digest)])
+            elif not plan.state(job).current:
+                return f"it rests on {job.label}, which is {plan.state(job)}"
+    return ""
 
 
 def is_gone(root: Path, path: str) -> bool:

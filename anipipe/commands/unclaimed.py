@@ -14,6 +14,7 @@ from anipipe.commands.lineage import (
     Recorded,
     inputs_in,
     is_gone,
+    missed,
     outputs_in,
     recorded_jobs,
 )
@@ -24,7 +25,7 @@ from anipipe.engine.digest import EMPTY, Disk
 from anipipe.engine.freshness import State
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
-from anipipe.engine.records import Claims, Facts, is_plain
+from anipipe.engine.records import Claims, is_plain
 
 
 class Reason(enum.StrEnum):
@@ -178,30 +179,7 @@ class _Search:
         ends = [job for job in beside if self._plan.state(job) in _ENDS]
         if ends:
             return f"it rests on {ends[0].label}, which is {self._plan.state(ends[0])}"
-        return self._missed(each.facts)
-
-    def _missed(self, facts: Facts) -> str:
-        """Say what is not as it was when something was made from it; empty if all of it is.
-
-        What is switched off as well is no firm ground: what that was made from has to be there, too.
-        """
-        seen: set[str] = set()
-        pending = [facts]
-        while pending:
-            for path, digest in inputs_in(pending.pop()).items():
-                if path in seen:
-                    continue
-                seen.add(path)
-                if not self._is_there(path):
-                    return f"it could not be made again without {path}"
-                if self._plan.disk.digest(path, sampled=digest.startswith("~")) != digest:
-                    return f"it rests on what was in {path} before that changed"
-                job = self._plan.by_output.get(path)
-                if job is None:
-                    pending += filter(None, [self._lineage.maker(path, digest)])
-                elif not self._plan.state(job).current:
-                    return f"it rests on {job.label}, which is {self._plan.state(job)}"
-        return ""
+        return missed(each.facts, self._lineage, self._plan)
 
     def rests_on_the_same(self, each: Recorded, others: Sequence[Recorded]) -> bool:
         """Say whether all that a job rests on in the end is what some others rest on."""
@@ -235,7 +213,7 @@ class _Search:
         return same and all(map(self._gone, before)) and all(map(self._is_there, now))
 
     def _is_there(self, path: str) -> bool:
-        return is_plain(path) and self._plan.disk.path(path).is_file()
+        return self._plan.disk.path(path).is_file()
 
     def _gone(self, path: str) -> bool:
         if path not in self._is_gone:

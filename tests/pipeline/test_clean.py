@@ -347,7 +347,7 @@ def test_what_was_made_from_a_prediction_that_was_replaced_since_stays(off: Lab)
     """It could be made anew, but as something else."""
     replaced(off, "control/mouse2/predictions/t1_ADLC_net_x1.csv")
     stays = "control/mouse2/pose-3d-filtered/t1.csv"
-    assert "stale" in kept(off)[stays]  # before anything is made of that
+    assert "pending" in kept(off)[stays]  # before anything is made of that
     off.run("run-all")
     assert cleaned(off) == FILTERED_3D - {stays}
     assert "before that changed" in kept(off)[stays]

@@ -703,5 +703,8 @@ def test_templates_are_printed_for_this_installation(base):
     assert status == 0 and out.splitlines()[-1].endswith(f"nightly --until 07:00 {base}")
     assert Path(out.splitlines()[-1].split()[5]).exists() and "{{" not in out
     assert not (base / ".anipipe").exists(), "nothing else is done"
+    status, _, err = anipipe("nightly", "--template", "crontab", "--until", "06:00", str(base))
+    assert status == 2 and "--template takes no --until" in err
+    assert anipipe("nightly")[0] == 2, "not by mistake over whatever folder one is in"
     with pytest.raises(UsageError, match="control characters"):
         night_templates.filled("crontab", [Path("/data\n* * * * * rm")])
