@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from anipipe.engine.executors import limit_threads
@@ -30,3 +32,8 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put long files first; xdist hands files out in this order (``--no-loadscope-reorder``)."""
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use one process more than there are processors: many tests wait for processes of their own."""
+    return (os.cpu_count() or 1) + 1

@@ -31,7 +31,7 @@ def test_a_job_that_hangs_is_ended_at_once_and_told_with_where_it_was(lab: Lab) 
 
 def test_a_job_that_tells_how_far_it_is_may_take_as_long_as_it_likes(lab: Lab) -> None:
     lab.put("a/source/one.txt", "TELL")
-    done = lab.run(LocalProcesses(2), patience=Patience(2.0))
+    done = lab.run(LocalProcesses(2), only=["upper"], patience=Patience(1.5))
     assert not done.failed and not done.workers_died
 
 
@@ -39,7 +39,7 @@ def test_a_job_that_tells_how_far_it_is_may_take_as_long_as_it_likes(lab: Lab) -
 def test_there_is_more_patience_the_more_there_is_to_do(lab: Lab, frames: int, fails: bool) -> None:
     """Where a job does all in one go, and tells only how much that is."""
     lab.put("a/source/one.txt", f"LONG {frames}")
-    done = lab.run(LocalProcesses(2), patience=Patience(1.5, 0.01))
+    done = lab.run(LocalProcesses(2), only=["upper"], patience=Patience(1.5, 0.01))
     assert bool(done.failed) is fails
 
 

@@ -106,8 +106,8 @@ def misbehave(text: str) -> None:
     if re.search(r"\bHANG\b", text):  # and not where something CHANGED
         ctypes.PyDLL(None).sleep(60)  # in C, holding the interpreter's lock
     if "TELL" in text:
-        for number in range(1, 9):
-            tell(number, 8)
+        for number in range(1, 7):
+            tell(number, 6)
             time.sleep(0.55)
     if "LONG" in text:
         tell(0, int("".join(re.findall(r"LONG (\d+)", text))))

@@ -139,6 +139,7 @@ def reads(task):
 
 def begin_to_write(task):
     target = task.root / task.outputs[0][1]
+    target.parent.mkdir(exist_ok=True)
     target.with_name(f".anipipe-{{task.token}}-0123456789ab{{target.suffix}}").write_text("half of it")
 
 def fault(arguments):
