@@ -15,7 +15,7 @@ from anipipe.numerics.cameras import project
 from benchmarks.measure import process, show
 from benchmarks.rigs import around
 
-CAMERAS, FRAMES, SESSIONS, JOINTS = 3, 5000, 8, tuple(f"joint{number}" for number in range(8))
+CAMERAS, FRAMES, SESSIONS, JOINTS = 3, 5000, 24, tuple(f"joint{number}" for number in range(8))
 AIM = 1.8
 CONFIG = """\
 model_type = "import"

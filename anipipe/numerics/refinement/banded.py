@@ -21,8 +21,8 @@ from itertools import pairwise
 from math import comb
 
 import numpy as np
+import scipy  # which loads scipy.linalg when it is first used: most commands do without
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack, solve_triangular
 
 from anipipe.numerics.lenses import Floats
 
@@ -188,11 +188,13 @@ def solve(
         sides[:, 0] = right[start:stop].ravel()
         sides[:, 1:] = matrix.columns(start, stop).reshape(len(factor), limbs)
         sides[: len(taken)] -= taken_right
-        solved, _ = lapack.dtbtrs(factor.T, sides, uplo="L", overwrite_b=True)
+        solved, _ = scipy.linalg.lapack.dtbtrs(factor.T, sides, uplo="L", overwrite_b=True)
         products += solved.T @ solved
         if stop < matrix.frames:
             tied = np.kron(matrix.bridge(stop).T, np.eye(width))
-            reduced = solve_triangular(_last_square(factor, reach), tied, lower=True, check_finite=False)
+            reduced = scipy.linalg.solve_triangular(
+                _last_square(factor, reach), tied, lower=True, check_finite=False
+            )
             taken, taken_right = reduced.T @ reduced, reduced.T @ solved[-reach:]
     shared = _shared(matrix.corner, products)
     if shared is None:
@@ -212,7 +214,7 @@ def solve(
         if stop < matrix.frames:
             after = out[stop : stop + matrix.order].reshape(matrix.order, -1)
             flat[-reach:] -= (matrix.bridge(stop).T @ after).ravel()
-        found, _ = lapack.dpbtrs(factor.T, flat, lower=True)
+        found, _ = scipy.linalg.lapack.dpbtrs(factor.T, flat, lower=True)
         out[start:stop] = found.reshape(side.shape)
     return out
 
@@ -231,7 +233,7 @@ def _factorise(band: Floats, taken: Floats) -> Floats | None:
     """Factorise a band matrix, less a square at its beginning; both are overwritten or left unspecified."""
     row, column = np.tril_indices(len(taken))
     band[column, row - column] -= taken[row, column]
-    factor, info = lapack.dpbtrf(band.T, lower=True, overwrite_ab=True)
+    factor, info = scipy.linalg.lapack.dpbtrf(band.T, lower=True, overwrite_ab=True)
     return None if info else np.asarray(factor.T)
 
 
@@ -248,7 +250,7 @@ def _shared(corner: Floats, products: Floats) -> Floats | None:
     if not len(corner):
         return corner
     try:
-        factor = cho_factor(np.diag(corner) - products[1:, 1:], lower=True)
-    except (LinAlgError, ValueError):
+        factor = scipy.linalg.cho_factor(np.diag(corner) - products[1:, 1:], lower=True)
+    except (np.linalg.LinAlgError, ValueError):
         return None
-    return np.asarray(cho_solve(factor, -products[1:, 0]))
+    return np.asarray(scipy.linalg.cho_solve(factor, -products[1:, 0]))
