@@ -15,14 +15,10 @@ from anipipe.numerics.cameras import project
 from benchmarks.measure import process, show
 from benchmarks.rigs import around
 
-CAMERAS, FRAMES, SESSIONS, JOINTS = 3, 5000, 24, tuple(f"joint{number}" for number in range(8))
+CAMERAS, FRAMES, SESSIONS, JOINTS = 3, 5000, 40, tuple(f"joint{number}" for number in range(8))
 AIM = 1.8
 CONFIG = """\
 model_type = "import"
-
-[filter]
-enabled = true
-type = "viterbi"
 
 [triangulation]
 cam_regex = "-cam([0-9])$"
@@ -35,7 +31,7 @@ pictures = []
 
 
 def run() -> None:
-    """Print the wall time of one experiment's first run, with one worker and with two."""
+    """Print the wall time of a stage that takes processors, with one worker and with two."""
     how = [("in one process", ["-j1"]), ("two processes", ["-j2"])]
     if importlib.util.find_spec("distributed"):
         how.append(("Dask, two workers", ["-j2", "--executor", "dask"]))
@@ -43,12 +39,13 @@ def run() -> None:
     with tempfile.TemporaryDirectory(prefix="anipipe-workers-") as name:
         made = Path(name) / "made"
         make(made)
+        process([sys.executable, "-m", "anipipe.cli", "pose-2d", "-j2", made], Path(name) / "log")
         alone = 0.0
         for label, options in how:
             root = Path(name) / "lab"
             shutil.copytree(made, root)
             ended = process(
-                [sys.executable, "-m", "anipipe.cli", "run-all", *options, root], Path(name) / "log"
+                [sys.executable, "-m", "anipipe.cli", "pose-3d", *options, root], Path(name) / "log"
             )
             if ended.status:
                 print(f"warning: exit status {ended.status}: {ended.output[-500:]}")
@@ -58,7 +55,7 @@ def run() -> None:
             shutil.rmtree(root)
     show(
         f"workers: {SESSIONS} sessions of {CAMERAS} cameras, {FRAMES} frames, {len(JOINTS)} joints:\n"
-        f"Viterbi filter, optimisation in time; aim for two workers: {AIM} times one, their start included",
+        f"pose-3d with optimisation in time; aim for two workers: {AIM} times one, their start included",
         ["", "", "s", "times one"],
         rows,
     )
