@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from anipipe.commands.clusters import open_cluster
+from anipipe.commands.resources import (
+    MEMORY_PER_WORKER,
+    nvidia_driver,
+    usable_memory,
+    usable_processors,
+)
 from anipipe.config import Config
 from anipipe.engine.dask_executor import DaskExecutor
 from anipipe.engine.executors import DEVICE, InProcess, LocalProcesses
@@ -20,15 +23,12 @@ from anipipe.engine.lanes import Lane
 from anipipe.engine.progress import Patience
 
 ExecutorName = Literal["processes", "dask"]
-#: Memory that one worker is counted with, where there is less of it than of processors.
-_MEMORY = 1.5 * 2**30
 
 
 def automatic_jobs() -> int:
     """Return how many jobs this machine can do at a time: its processors, if there is memory for so many."""
-    from joblib import cpu_count
-
-    return max(1, int(min(cpu_count(), _available_memory() / _MEMORY)))
+    processors, memory = usable_processors(), usable_memory()
+    return processors if memory is None else max(1, min(processors, int(memory[1] // MEMORY_PER_WORKER)))
 
 
 def patience(config: Config) -> Patience | None:
@@ -121,30 +121,4 @@ def gpu_count() -> int:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         return len([name for name in allowed.split(",") if name.strip() not in ("", "-1")])
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
-
-
-def _available_memory() -> float:
-    """Return the bytes of memory that are free for use; endless where that cannot be told."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-            here = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-            return min(here, _cgroup_memory())
-    return float("inf")
-
-
-def _cgroup_memory() -> float:
-    """Return what is left of the memory that a container or a batch job is given."""
-    folder = Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):
-        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
-        stat = (folder / "memory.stat").read_text(encoding="ascii").split()
-        used -= int(stat[stat.index("inactive_file") + 1])  # what it keeps of files, and gives up when needed
-        return float("inf") if limit == "max" else int(limit) - used
-    return float("inf")
+    return len(nvidia_driver()[1])

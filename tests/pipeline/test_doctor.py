@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from anipipe.cli import invoke
+from anipipe.commands import resources
 from anipipe.commands.doctor import disk, experiment, gpu, installation, machine, recordings
 from anipipe.commands.doctor.findings import Finding, isolated
 from anipipe.commands.doctor.synchrony import Recording, judge
@@ -654,19 +655,22 @@ def test_little_memory_and_few_processors(monkeypatch):
 
 
 def test_where_limits_of_memory_are_noted():
-    limits = machine.memory_limits("0::/slurm/job_7\n")
+    limits = resources.memory_limits("0::/slurm/job_7\n")
     top = Path("/sys/fs/cgroup")
     assert limits == [top / f"{group}memory.max" for group in ("slurm/job_7/", "slurm/", "")]
-    old = machine.memory_limits("9:cpu,cpuacct:/a\n4:memory:/docker\n")
+    old = resources.memory_limits("9:cpu,cpuacct:/a\n4:memory:/docker\n")
     assert old == [top / f"memory/{group}memory.limit_in_bytes" for group in ("docker/", "")]
-    assert machine.memory_limits("") == []
+    assert resources.memory_limits("") == []
 
 
 def test_the_memory_that_may_be_used_is_the_least_of_all_limits(monkeypatch):
     texts = {"/sys/fs/cgroup/job/memory.max": "2147483648\n", "/sys/fs/cgroup/memory.max": "max\n"}
     texts |= {"/proc/self/cgroup": "0::/job\n", "/proc/meminfo": "MemFree: 1 kB\nMemAvailable:  1048576 kB\n"}
-    monkeypatch.setattr(machine, "_text", lambda path: texts.get(path.as_posix(), ""))
-    assert machine.usable_memory() == (2 * machine.GIB, machine.GIB)
+    monkeypatch.setattr(resources, "_text", lambda path: texts.get(path.as_posix(), ""))
+    assert resources.usable_memory() == (2 * resources.GIB, resources.GIB)
+    texts["/sys/fs/cgroup/job/memory.current"] = f"{int(1.75 * resources.GIB)}\n"
+    texts["/sys/fs/cgroup/job/memory.stat"] = f"file 1\ninactive_file {resources.GIB // 4}\nslab 3\n"
+    assert resources.usable_memory() == (2 * resources.GIB, resources.GIB // 2)
 
 
 def test_a_folder_for_temporary_files_that_is_full(monkeypatch):

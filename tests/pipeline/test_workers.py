@@ -47,9 +47,7 @@ def test_unattended_not_even_one_job_runs_in_this_process(monkeypatch: pytest.Mo
 
 def test_the_gpus_that_a_process_may_use_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / "nvidia-smi"
-    fake.write_text(
-        "#!/bin/sh\necho 'GPU 0: NVIDIA A100 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA A100 (UUID: GPU-2)'\n"
-    )
+    fake.write_text("#!/bin/sh\necho '550.54, NVIDIA A100'\necho '550.54, NVIDIA A100'\n")
     fake.chmod(fake.stat().st_mode | stat.S_IEXEC)
     for path, visible, expected in (
         (f"{tmp_path}:{os.environ['PATH']}", None, 2),
@@ -77,9 +75,9 @@ def test_auto_means_the_device_of_the_worker(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_jobs_at_a_time_follow_processors_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    monkeypatch.setattr(workers, "usable_processors", lambda: 16)
     for gigabytes, expected in ((64, 16), (6, 4), (0.1, 1)):
-        monkeypatch.setattr(workers, "_available_memory", lambda free=gigabytes: free * 2**30)
+        monkeypatch.setattr(workers, "usable_memory", lambda free=gigabytes: (128 * 2**30, free * 2**30))
         assert automatic_jobs() == expected
 
 

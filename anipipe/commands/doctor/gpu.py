@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import shutil
-import subprocess
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from anipipe.commands.doctor.findings import Finding, Level, isolated
+from anipipe.commands.resources import nvidia_driver
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +18,6 @@ SUBJECT = "machine"
 MIB = 2**20
 #: The largest of the usual networks takes about so much for a few frames at once.
 LEAST_MEMORY = 2 * 1024 * MIB
-_PATIENCE = 20  # seconds for nvidia-smi, which is slow where no service keeps the driver awake
 _SIDE = 64  # of the matrices that are multiplied
 _GET = "see https://pytorch.org/get-started for the command that fits the driver"
 
@@ -80,7 +77,7 @@ def look() -> Seen:
     """Ask the driver and PyTorch for GPUs, and try each."""
     import torch
 
-    driver, names, complaint = _driver()
+    driver, names, complaint = nvidia_driver()
     reason = ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -99,23 +96,6 @@ def look() -> Seen:
         apple=torch.backends.mps.is_available(),
         hidden=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
-
-
-def _driver() -> tuple[str, tuple[str, ...], str]:
-    """Return the driver's version and the names of its GPUs, or why it says nothing."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return "", (), ""
-    asked = [program, "--query-gpu=driver_version,name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return "", (), str(error)
-    rows = [row for row in csv.reader(done.stdout.splitlines(), skipinitialspace=True) if len(row) == 2]
-    if done.returncode or not rows:
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        return "", (), lines[0] if lines else f"it ended with status {done.returncode}"
-    return rows[0][0], tuple(name for _, name in rows), ""
 
 
 def _card(number: int) -> Card:
