@@ -15,7 +15,7 @@ from anipipe.commands.opening import Opened
 from anipipe.engine.digest import size_in
 from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.jobs import Job
-from anipipe.engine.outcome import Observer
+from anipipe.engine.outcome import Silent
 from anipipe.engine.plan import Plan
 from anipipe.errors import AnipipeError, LockedError, UsageError
 
@@ -23,25 +23,6 @@ from anipipe.errors import AnipipeError, LockedError, UsageError
 SLOWEST = 10
 _TRACEBACK = 3000  # characters kept, of the end of each
 Json = dict[str, Any]
-
-
-class Silent:
-    """Takes note of nothing."""
-
-    def begin(self, plan: Plan) -> None:
-        """Do nothing."""
-
-    def started(self, job: Job) -> None:
-        """Do nothing."""
-
-    def progressed(self, job: Job, done: int, total: int) -> None:
-        """Do nothing."""
-
-    def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
-        """Do nothing."""
-
-    def withdrawn(self, path: str) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +38,7 @@ class Ran:
 
 @dataclass
 class Gathered(Silent):
-    """Gathers what a night does in an experiment, in one run or several, and passes it on.
+    """Gathers what a night does in an experiment, in one run or several.
 
     Each job that ran is a line of the night's log.
 
@@ -70,21 +51,8 @@ class Gathered(Silent):
     """
 
     say: Callable[[str], None]
-    user: Observer = field(default_factory=Silent)
     ran: dict[str, Ran] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
-
-    def begin(self, plan: Plan) -> None:
-        """Pass it on."""
-        self.user.begin(plan)
-
-    def started(self, job: Job) -> None:
-        """Pass it on."""
-        self.user.started(job)
-
-    def progressed(self, job: Job, done: int, total: int) -> None:
-        """Pass it on."""
-        self.user.progressed(job, done, total)
 
     def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
         """Keep a job that ran."""
@@ -97,11 +65,6 @@ class Gathered(Silent):
             self.ran[job.label] = Ran(job.stage.name, column, session, seconds, done)
             self.say(f"  {'done' if done else 'failed'} {job.label} ({seconds:.2f} s)")
             self.notes += [(job.label, notice) for notice in notices]
-        self.user.settled(job, verdict, ran=ran, seconds=seconds, notices=notices)
-
-    def withdrawn(self, path: str) -> None:
-        """Pass it on."""
-        self.user.withdrawn(path)
 
 
 def work_done(gathered: Gathered) -> Json:

@@ -14,7 +14,7 @@ from pathlib import Path
 from anipipe import __version__
 from anipipe.commands import _night_record as recording
 from anipipe.commands._night_files import Reports, check_ours, warnings_to
-from anipipe.commands._night_record import Gathered, Json, Silent
+from anipipe.commands._night_record import Gathered, Json
 from anipipe.commands.growing import Look, growing, recordings
 from anipipe.commands.night_places import default_folder, find
 from anipipe.commands.opening import Opened
@@ -22,8 +22,8 @@ from anipipe.commands.run import Request, Result, prepare, run
 from anipipe.commands.workers import ExecutorName
 from anipipe.config import Config
 from anipipe.engine.declare import Registry
-from anipipe.engine.outcome import Observer
-from anipipe.errors import LockedError, UsageError
+from anipipe.engine.outcome import Both, Observer, Silent
+from anipipe.errors import INTERRUPTED, LockedError, UsageError
 
 #: Raised when the meaning of something in a report changes.
 SCHEMA = 1
@@ -240,7 +240,6 @@ class _Course:
             raise
         finally:
             work.seconds += time.monotonic() - began
-            work.gathered.user = Silent()
             again_but_locked = work.record and isinstance(error, LockedError)
             if not again_but_locked and not work.record.get("left_out"):
                 work.record = self._record(work, opened, result, error)
@@ -255,8 +254,7 @@ class _Course:
                 opened.look_ahead()
 
         def observed(opened: Opened) -> Observer:
-            work.gathered.user = self.observe(opened)
-            return work.gathered
+            return Both(work.gathered, self.observe(opened))
 
         return run(opened, request, command=list(self.night.command), observe=observed, before=leave_growing)
 
@@ -323,7 +321,7 @@ class _Course:
             "seconds": round(time.monotonic() - self._began, 3),
             "until": night.until and night.until.strftime("%Y-%m-%dT%H:%M:%S"),
             "interrupted": interrupted,
-            "exit_status": 130 if interrupted else overall(statuses),
+            "exit_status": INTERRUPTED if interrupted else overall(statuses),
             "problems": self.problems,
             "experiments": records,
         }

@@ -13,12 +13,12 @@ from pathlib import Path
 from anipipe.commands.opening import Opened, open_experiment
 from anipipe.commands.workers import ExecutorName, open_lanes, patience
 from anipipe.engine.declare import Registry, Stage
-from anipipe.engine.freshness import State, Verdict
+from anipipe.engine.freshness import State
 from anipipe.engine.jobs import Job
 from anipipe.engine.journal import Journal
 from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
-from anipipe.engine.outcome import Observer, Outcome
+from anipipe.engine.outcome import Both, Observer, Outcome
 from anipipe.engine.perform import TEMPORARY
 from anipipe.engine.plan import Plan
 from anipipe.engine.runner import Runner
@@ -156,8 +156,8 @@ def run(
         before(opened)
         plan.records.compact()
         journal = Journal(root, lock.token, command, {"executor": request.executor, "jobs": request.jobs})
-        observer = _Both(observe(opened), journal)
-        finished = lost = died = False
+        observer = Both(journal, observe(opened))
+        finished = lost = False
         status, ended_by = 1, list[str]()
         try:
             with _lanes(opened, request) as lanes:
@@ -166,10 +166,7 @@ def run(
                     plan, lanes, lock, observer, until=request.deadline, patience=patience(config)
                 )
                 result.outcome = runner.outcome
-                try:
-                    runner.run()
-                finally:
-                    died = runner.workers_died
+                runner.run()
             finished = True
         except KeyboardInterrupt:
             status = INTERRUPTED
@@ -190,7 +187,7 @@ def run(
             if lost:
                 sweeper.leave()
             else:
-                sweeper.end(clean=finished and not died)
+                sweeper.end(clean=finished and not result.outcome.deaths)
     return result
 
 
@@ -279,28 +276,3 @@ def locked(root: Path) -> Iterator[Lock]:
         yield lock
     finally:
         lock.__exit__(None, None, None)
-
-
-class _Both:
-    """Tells the user and the journal."""
-
-    def __init__(self, user: Observer, journal: Journal) -> None:
-        self._user, self._journal = user, journal
-
-    def begin(self, plan: Plan) -> None:
-        self._journal.begin(plan)
-        self._user.begin(plan)
-
-    def started(self, job: Job) -> None:
-        self._user.started(job)
-
-    def progressed(self, job: Job, done: int, total: int) -> None:
-        self._user.progressed(job, done, total)
-
-    def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
-        self._journal.settled(job, verdict, ran=ran, seconds=seconds, notices=notices)
-        self._user.settled(job, verdict, ran=ran, seconds=seconds, notices=notices)
-
-    def withdrawn(self, path: str) -> None:
-        self._journal.withdrawn(path)
-        self._user.withdrawn(path)

@@ -87,8 +87,6 @@ class Cluster:
         self._connect, self.where, self._refill = connect, where, refill
         self.heard: dict[int, tuple[int, int]] = {}
         self.topic = ""
-        self._prefix = ""
-        self._keys = 0
         self._futures: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
         self._looked = -_LOOK
@@ -108,9 +106,12 @@ class Cluster:
     def listen(self, token: str) -> None:
         """Hear from the jobs of the run with this token."""
         if self.topic != (topic := f"anipipe-{token}"):
-            self.topic = self._prefix = topic
-            with contextlib.suppress(Exception):  # how far jobs are is then not heard, and no more is lost
-                self.client.subscribe_topic(topic, self._hear)
+            self.topic = topic
+            self._subscribe()
+
+    def _subscribe(self) -> None:
+        with contextlib.suppress(Exception):  # how far jobs are is then not heard, and no more is lost
+            self.client.subscribe_topic(self.topic, self._hear)
 
     def _hear(self, event: tuple[Any, tuple[int, int, int]]) -> None:
         number, done, total = event[1]
@@ -148,8 +149,7 @@ class Cluster:
 
     def submit(self, task: Task, *, gpu: bool, restricted: bool) -> Future[Result]:
         """Have a job done by a worker with a GPU, or without one."""
-        self._keys += 1
-        key = f"{self._prefix}-{self._keys}"
+        key = f"{self.topic}-{task.number}"
         resources = {GPU: 1} if gpu else None
         workers = self._addresses(gpu=False) if restricted and not gpu else None
         future: Future[Result] = Future()
@@ -209,8 +209,7 @@ class Cluster:
             self.client.close(timeout=2)
         self.client = self._open()
         self._looked = -_LOOK
-        topic, self.topic = self.topic, ""
-        self.listen(topic.removeprefix("anipipe-"))
+        self._subscribe()
 
     def close(self, *, kill: bool) -> None:
         """End the connection, and what was started for it; with ``kill``, also the jobs that run."""
@@ -229,7 +228,7 @@ class Cluster:
             self.client.restart_workers(busy, timeout=_ENDS_WITHIN, raise_for_error=False)
 
     def _is_ours(self, key: object) -> bool:
-        return isinstance(key, str) and key.startswith(f"{self._prefix}-")
+        return isinstance(key, str) and key.startswith(f"{self.topic}-")
 
 
 class DaskExecutor:

@@ -16,6 +16,7 @@ from typing import Any
 from anipipe import __version__
 from anipipe.engine.freshness import QUIET, State, Verdict
 from anipipe.engine.jobs import Job
+from anipipe.engine.outcome import Silent
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER
 from anipipe.guards import visible
@@ -62,7 +63,7 @@ def rotate(folder: Path, keep: int, *, spare: str) -> None:
             path.unlink(missing_ok=True)
 
 
-class Journal:
+class Journal(Silent):
     """Writes a run's log as it goes (``NAME.log``) and its report at the end (``NAME.json``).
 
     What the report is to hold is also written as it comes, a line each (``NAME.jsonl``), and removed once the

@@ -11,7 +11,6 @@ from anipipe.engine.executors import Executor
 from anipipe.engine.jobs import Examined, Job
 from anipipe.engine.order import Queue
 from anipipe.engine.perform import MORE_MEMORY, Result, Task, perform
-from anipipe.engine.progress import Meter
 
 #: A job that ran alone this often when its worker died is taken for what kills it.
 MAX_STRIKES = 3
@@ -24,7 +23,6 @@ class Running:
     job: Job
     examined: Examined
     task: Task | None = None
-    meter: Meter | None = None
     strikes: int = 0
 
 
@@ -133,7 +131,8 @@ class Lane:
     def words(self) -> Iterator[tuple[Job, int, int]]:
         """Yield how far jobs in other processes are: how much is done, of how much."""
         for running in self.running.values():
-            if running.meter is not None and (word := running.meter.get()):
+            meter = running.task and running.task.meter
+            if meter and (word := meter.get()):
                 yield running.job, *word
 
     def close(self) -> None:
@@ -144,8 +143,8 @@ class Lane:
 
 
 def _close(running: Running) -> None:
-    if running.meter is not None:
-        running.meter.close()
+    if running.task is not None and running.task.meter is not None:
+        running.task.meter.close()
 
 
 def _last_words(running: Running) -> str | None:

@@ -29,6 +29,57 @@ class Observer(Protocol):
         """Take note that a part of a collection was taken out."""
 
 
+class Silent:
+    """Takes note of nothing."""
+
+    def begin(self, plan: Plan) -> None:
+        """Do nothing."""
+
+    def started(self, job: Job) -> None:
+        """Do nothing."""
+
+    def progressed(self, job: Job, done: int, total: int) -> None:
+        """Do nothing."""
+
+    def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
+        """Do nothing."""
+
+    def withdrawn(self, path: str) -> None:
+        """Do nothing."""
+
+
+class Both:
+    """Tells two observers, one after the other."""
+
+    def __init__(self, first: Observer, second: Observer) -> None:
+        self._observers = first, second
+
+    def begin(self, plan: Plan) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.begin(plan)
+
+    def started(self, job: Job) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.started(job)
+
+    def progressed(self, job: Job, done: int, total: int) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.progressed(job, done, total)
+
+    def settled(self, job: Job, verdict: Verdict, *, ran: bool, seconds: float, notices: list[str]) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.settled(job, verdict, ran=ran, seconds=seconds, notices=notices)
+
+    def withdrawn(self, path: str) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.withdrawn(path)
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a run did.

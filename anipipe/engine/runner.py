@@ -58,8 +58,6 @@ class Runner:
     ) -> None:
         self.plan, self.lock, self.observer = plan, lock, observer
         self.outcome = Outcome()
-        #: Whether a worker process vanished: it may have left something unfinished.
-        self.workers_died = False
         self._lanes, self._until, self._patience = lanes, until, patience
         self._committer = Committer(plan, lock)
         self._settled: set[Job] = set()
@@ -175,9 +173,6 @@ class Runner:
                 self._settle_untouched(job, running.examined)
                 return
         self._numbers += 1
-        running.meter = lane.executor.meter(
-            self.lock.token, self._numbers, lambda done, total: self.observer.progressed(job, done, total)
-        )
         self.observer.started(job)
         self._order.begun(job)
         try:
@@ -197,7 +192,11 @@ class Runner:
             outputs=tuple((artifact, path) for path, artifact in job.outputs.items()),
             token=self.lock.token,
             number=self._numbers,
-            meter=running.meter,
+            meter=lane.executor.meter(
+                self.lock.token,
+                self._numbers,
+                lambda done, total: self.observer.progressed(job, done, total),
+            ),
             patience=self._patience if lane.executor.elsewhere else None,
             frames=sum(self._frames(source, facts) for source in usable),
             until=self._until,
@@ -215,8 +214,7 @@ class Runner:
         noted = self.plan.claims(source.producer).notes.get("frames")
         if isinstance(noted, int):
             return noted
-        digests = (facts.get(f"in:{path}") for path in source.paths)
-        return sum(size_in(digest) for digest in digests if isinstance(digest, str)) // _LEAST_PER_FRAME
+        return _bytes(source, facts) // _LEAST_PER_FRAME
 
     def _finish(self, lane: Lane, done: Iterable[Future[Result]]) -> None:
         dead = []
@@ -244,7 +242,6 @@ class Runner:
 
     def _revive(self, lane: Lane, dead: Sequence[tuple[Running, int]]) -> None:
         """Have done again what was lost with its workers, but for the jobs that end them."""
-        self.workers_died = True
         self.outcome.deaths += 1
         for running, message, traceback in lane.lost(dead):
             self._fail(running, Failed(message, traceback))
@@ -322,9 +319,13 @@ class Runner:
         """Return how much a job reads of what no other makes, in MiB, as far as that is known."""
         examined = self.plan.verdicts.get(job)
         facts = {} if examined is None else examined.situation.facts
-        recorded = (path for source in job.sources if source.producer is None for path in source.paths)
-        digests = (facts.get(f"in:{path}") or facts.get(f"with:{path}") for path in recorded)
-        return sum(size_in(digest) for digest in digests if isinstance(digest, str)) >> 20
+        return sum(_bytes(source, facts) for source in job.sources if source.producer is None) >> 20
+
+
+def _bytes(source: Source, facts: Facts) -> int:
+    """Return how large the files of an input are, as far as that is known."""
+    digests = (facts.get(f"in:{path}") or facts.get(f"with:{path}") for path in source.paths)
+    return sum(size_in(digest) for digest in digests if isinstance(digest, str))
 
 
 def _discard(made: Made) -> None:

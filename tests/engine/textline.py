@@ -263,7 +263,10 @@ class Done:
     plan: Plan
     outcome: Outcome
     watcher: Watcher
-    workers_died: bool
+
+    @property
+    def workers_died(self) -> bool:
+        return self.outcome.deaths > 0
 
     @property
     def made(self) -> set[str]:
@@ -402,10 +405,10 @@ class Lab:
             finally:
                 executor.close(kill=not finished)
                 if not lost:
-                    sweeper.end(clean=finished and not runner.workers_died)
+                    sweeper.end(clean=finished and not runner.outcome.deaths)
                 disk.prune(plan.paths())
                 disk.save()
-        return Done(plan, runner.outcome, watcher, runner.workers_died)
+        return Done(plan, runner.outcome, watcher)
 
     def leftovers(self) -> list[str]:
         """Name unfinished files anywhere, and what says that there may be some, or that a run is on."""

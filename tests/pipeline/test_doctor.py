@@ -726,11 +726,11 @@ def test_the_driver_is_asked(monkeypatch, tmp_path):
     answer = SimpleNamespace(returncode=0, stdout="570.1, NVIDIA T4\n570.1, Tesla, big\n", stderr="")
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
-    assert gpu._driver() == ("570.1", ("NVIDIA T4",), "")
+    assert resources.nvidia_driver() == ("570.1", ("NVIDIA T4",), "")
     answer.returncode, answer.stdout = 9, "NVIDIA-SMI has failed because\nmore\n"
-    assert gpu._driver() == ("", (), "NVIDIA-SMI has failed because")
+    assert resources.nvidia_driver() == ("", (), "NVIDIA-SMI has failed because")
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert gpu._driver() == ("", (), "")
+    assert resources.nvidia_driver() == ("", (), "")
 
 
 def test_the_sum_on_a_device_is_checked(monkeypatch):

@@ -100,7 +100,7 @@ NAMES = (
     *(
         "..",
         "../elsewhere",
-        "/tmp/elsewhere",
+        "/elsewhere",
         "a/b",
         "a\\b",
         "C:",
