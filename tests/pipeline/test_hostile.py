@@ -231,20 +231,35 @@ def test_a_session_on_another_disk_is_processed_there(lab: Lab):
     assert (lab.root.parent / "disk/pose-3d/t1.csv").exists()
 
 
-def test_folders_without_end(lab: Lab):
+@contextlib.contextmanager
+def nested(folder: Path, depth: int) -> Iterator[None]:
+    """Put folders in each other, and take them away: none that removes trees, pytest's own, can do that."""
     start = Path.cwd()
     try:
-        os.chdir(lab.root)
-        for _ in range(1200):
+        os.chdir(folder)
+        for _ in range(depth):
             Path("d").mkdir()
             os.chdir("d")
-    finally:
         os.chdir(start)
-    text = lab.run("status")
-    assert "100 folders deep; nothing in it is looked at" in text
-    assert "control/mouse2" in text
-    (lab.root / "config.toml").unlink()
-    assert "no config.toml here, above or below" in lab.run("status", check=2)
+        yield
+    finally:
+        os.chdir(folder)
+        with contextlib.suppress(FileNotFoundError):
+            for _ in range(depth):
+                os.chdir("d")
+        while Path.cwd() != folder:
+            os.chdir("..")
+            Path("d").rmdir()
+        os.chdir(start)
+
+
+def test_folders_without_end(lab: Lab):
+    with nested(lab.root, 1200):
+        text = lab.run("status")
+        assert "100 folders deep; nothing in it is looked at" in text
+        assert "control/mouse2" in text
+        (lab.root / "config.toml").unlink()
+        assert "no config.toml here, above or below" in lab.run("status", check=2)
 
 
 @pipes
