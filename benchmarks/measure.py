@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -53,11 +54,15 @@ print(json.dumps([child.returncode, time.perf_counter() - began, peak]))
 
 
 def process(command: Sequence[str | Path], log: Path) -> Ended:
-    """Run a command to its end; what it prints goes through a file, so that nothing waits for a reader."""
+    """Run a command to its end; what it prints goes through a file, so that nothing waits for a reader.
+
+    As where anipipe is installed, Python keeps what it compiles, though it be told not to where this runs.
+    """
     launched = subprocess.run(
         [sys.executable, "-S", "-c", _LAUNCHER, str(log), *(str(part) for part in command)],
         stdout=subprocess.PIPE,
         check=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     )
     status, seconds, peak = json.loads(launched.stdout)
     mebibytes = float("nan") if peak is None else peak * _UNIT / 2**20

@@ -33,6 +33,7 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored, as behind nohup
         signal.signal(signal.SIGINT, interruption)
     status = invoke(sys.argv[1:])
+    gc.freeze()  # nor is it looked for while the process ends
     if interruption.taken:  # Python takes handlers away while it ends, and one more would end it at once
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)

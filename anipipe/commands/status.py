@@ -54,11 +54,12 @@ def table(opened: Opened) -> Table:
     place = {column: index for index, column in enumerate(columns)}
     rows: dict[str, list[Counter[State]]] = {}
     for job in jobs:
-        row = rows.setdefault(session_of(job), [Counter() for _ in columns])
-        row[place[column_of(job)]][opened.plan.state(job)] += 1
+        session = session_of(job)
+        if session not in rows:
+            rows[session] = [Counter() for _ in columns]
+        rows[session][place[column_of(job)]][opened.plan.state(job)] += 1
     order = [unit.label for unit in opened.experiment.of("session") if unit.label in rows]
-    rest = [session for session in rows if session not in order]
-    return Table(columns, {session: rows[session] for session in (*order, *rest)})
+    return Table(columns, {session: rows[session] for session in dict.fromkeys((*order, *rows))})
 
 
 def describe(opened: Opened) -> dict[str, Any]:

@@ -130,6 +130,9 @@ class Verdict:
     compare: tuple[str, ...] = ()
 
 
+_FRESH = Verdict(State.FRESH)
+
+
 def differences(then: Facts, now: Facts, introduced: Mapping[str, Any]) -> list[str]:
     """Name everything, save outputs, in which two sets of facts differ.
 
@@ -221,7 +224,7 @@ def _judge(
 ) -> Verdict:
     now, outputs = situation.facts, situation.outputs
     if not situation.missing and _as_recorded(claims, now, outputs):
-        return Verdict(State.FRESH)
+        return _FRESH
     present = {path: digest for path, digest in outputs.items() if digest is not None}
     odd = _not_as_recorded(present, claims, damage)
     record = _record_on_disk(claims, present)
@@ -262,18 +265,18 @@ def _judge(
         return Verdict(State.STALE, tuple(reasons), compare)
     if pending:
         return Verdict(State.PENDING, tuple(f"{path} is made again first" for path in pending))
-    return Verdict(State.FRESH)
+    return _FRESH
 
 
 def _as_recorded(claims: Claims, now: Facts, outputs: Mapping[str, str | None]) -> bool:
     """Say whether everything is just as it was confirmed last, which most jobs are most of the time."""
     done = claims.done
-    return (
-        done is not None
-        # An output that the record lacks was not there when the others were adopted, and is not asked for.
-        and len(done) == len(now) + sum(digest is not None for digest in outputs.values())
-        and all(key in done and done[key] == value for key, value in now.items())
-        and all(done.get(f"out:{path}") == digest for path, digest in outputs.items())
+    if done is None or not now.items() <= done.items():
+        return False
+    # An output that the record lacks was not there when the others were adopted, and is not asked for.
+    there = sum(digest is not None for digest in outputs.values())
+    return len(done) == len(now) + there and all(
+        done.get(f"out:{path}") == digest for path, digest in outputs.items()
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from anipipe.engine.declare import Artifact, Options, Read, Registry, Stage, Unit
@@ -42,6 +42,7 @@ class Graph:
         self.by_output: dict[str, Job] = {}
         self.dependents: dict[Job, list[Job]] = {}
         self._facts: dict[tuple[str, int], tuple[Options, Facts, Mapping[str, Any]]] = {}
+        self._places: dict[tuple[str, Unit], tuple[str, ...]] = {}
         by_kind: dict[str, list[Unit]] = {}
         for unit in units:
             by_kind.setdefault(unit.kind, []).append(unit)
@@ -65,7 +66,7 @@ class Graph:
             return None  # there is nothing to make it from
         if not self._is_ours_to_make(stage, unit):
             return None
-        outputs = {artifact.paths(unit)[0]: artifact for artifact in stage.outputs}
+        outputs = {self._paths(artifact, unit)[0]: artifact for artifact in stage.outputs}
         if len(outputs) < len(stage.outputs):
             raise AnipipeError(f"{stage.name} {unit.label}: two of its outputs would be {', '.join(outputs)}")
         home, key = _place(stage, unit)
@@ -101,35 +102,37 @@ class Graph:
         units = [unit] if artifacts[0].per == unit.kind else unit.related.get(artifacts[0].per, [])
         found = []
         for other in units:
-            artifact = next((a for a in artifacts if self._wanted(a, other)), None)
-            if artifact is not None:
-                paths = artifact.paths(other)
-                if read.found and not paths:
-                    continue
+            for artifact in artifacts:
+                paths = self._paths(artifact, other)
+                if self._wanted(artifact, other, paths):
+                    break
+            else:
+                continue
+            if paths or not read.found:
                 producer = self.by_output.get(paths[0]) if paths else None
+                gathered = read.gathered or fan_in
                 found.append(
-                    Source(
-                        role,
-                        artifact,
-                        other,
-                        paths,
-                        producer,
-                        read.optional,
-                        read.consulted,
-                        read.gathered or fan_in,
-                    )
+                    Source(role, artifact, other, paths, producer, read.optional, read.consulted, gathered)
                 )
         return found if found or not (units or read.found) else None
 
-    def _wanted(self, artifact: Artifact, unit: Unit) -> bool:
+    def _paths(self, artifact: Artifact, unit: Unit) -> tuple[str, ...]:
+        """Return where an artifact lies; worked out once, for several stages read it."""
+        key = artifact.name, unit
+        paths = self._places.get(key)
+        if paths is None:
+            paths = self._places[key] = artifact.paths(unit)
+        return paths
+
+    def _wanted(self, artifact: Artifact, unit: Unit, paths: Sequence[str]) -> bool:
         """Say whether an artifact is made for a unit, was found, or is made by no stage at all."""
         if artifact.name in unit.files or artifact.name not in self.registry.producers:
             return True
-        return any(path in self.by_output for path in artifact.paths(unit))
+        return not self.by_output.keys().isdisjoint(paths)
 
     def _is_ours_to_make(self, stage: Stage, unit: Unit) -> bool:
         """Say whether outputs without a place of their own have one, and nobody's file lies in it."""
-        places = [artifact.paths(unit) for artifact in stage.outputs if not artifact.pattern]
+        places = [self._paths(artifact, unit) for artifact in stage.outputs if not artifact.pattern]
         if not places:
             return True
         if not all(places):

@@ -201,19 +201,21 @@ class Plan:
 
     def _situation(self, job: Job, sources: Iterable[Source]) -> Examined:
         facts = dict(job.fixed)
-        digest = self.disk.digest
+        digest, verdicts = self.disk.digest, self.verdicts
         outputs = {path: digest(path, sampled=a.sampled) for path, a in job.outputs.items()}
         situation = Situation(facts, {path: None if d == EMPTY else d for path, d in outputs.items()})
         examined = Examined(Verdict(State.FRESH), situation, [])
         for source in sources:
             producer = source.producer
-            if producer is not None and self.state(producer) is State.SPARED:
+            state = State.FRESH if producer is None else verdicts[producer].verdict.state
+            if state is State.SPARED:
                 continue
-            if producer is not None and not self.state(producer).current:
+            if producer is not None and not state.current:
                 settled = self._wait_or_leave_out(source, producer, job, examined)
                 if settled:
                     continue
-            situation.waiting += [why for path in source.paths if (why := self._waited_for.get(path))]
+            if self._waited_for:
+                situation.waiting += [why for path in source.paths if (why := self._waited_for.get(path))]
             found = [digest(path, sampled=source.artifact.sampled) for path in source.paths]
             digests = [value for value in found if value is not None]
             if not found or len(digests) < len(found):

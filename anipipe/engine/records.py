@@ -29,7 +29,7 @@ OWN_FOLDER = ".anipipe"
 _FILE = "records.jsonl"
 #: One of these is in every file of records that names an output elsewhere: as it is, with its characters
 #: escaped, or in another encoding than ours. Looking for them is quicker than looking at each line.
-_ODD = (b"..", b'"out:/', b"\\\\", b"\\/", b"\\u", b"\0")
+_ODD = (b"\\", b"\0", b"..", b'"out:/')
 
 
 @dataclass(slots=True)
@@ -245,12 +245,15 @@ def _read(path: Path, home: str) -> tuple[dict[str, Claims], int]:
     lines = content.split(b"\n")
     for line in _parsed(lines, home):
         try:
-            job = _typed(_typed(line, dict)["job"], str)
-            claims = known.get(job, Claims())
+            job = line["job"]
             if odd and any(map(_leads_out, _typed(line.get("facts", {}), dict))):
                 continue  # nobody makes anything there, and it must not be taken for ours
-            claims.apply(line)
-            known[job] = claims
+            claims = known.get(job)
+            if claims is not None:
+                claims.apply(line)
+            else:
+                (claims := Claims()).apply(line)
+                known[_typed(job, str)] = claims
         except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return known, len(lines)

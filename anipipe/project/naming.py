@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from anipipe.errors import DataError
@@ -32,6 +33,7 @@ _LONGEST_SEARCH = 2.0  # seconds of computing that a regular expression may take
 BOARD_SUFFIXES = VIDEO_SUFFIXES | {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
+@lru_cache(maxsize=10_000)  # the folders of a lab's sessions, and mostly their files, are called alike
 def natural(name: str) -> tuple[tuple[object, ...], str]:
     """Sort key that puts ``cam10`` after ``cam9``."""
     parts = re.split(r"(\d+)", name)  # text and numbers take turns, so that like is compared with like
@@ -41,8 +43,10 @@ def natural(name: str) -> tuple[tuple[object, ...], str]:
 def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, dict[str, tuple[str, ...]]]:
     """Return the videos of a session by name, each with the files that were found of it, or are to be."""
     found: dict[str, dict[str, tuple[str, ...]]] = {}
+    keys = ("videos_uncompressed", "videos_raw", "predictions")
+    there = {key: listed(root, folder, names[key]) for key in keys}
     for kind, key in (("uncompressed video", "videos_uncompressed"), ("video", "videos_raw")):
-        for name in listed(root, folder, names[key]):
+        for name in there[key]:
             stem, suffix = name[: len(name) - len(suffix_of(name))], suffix_of(name)
             if suffix not in VIDEO_SUFFIXES or _DRAWN.search(stem):
                 continue
@@ -55,11 +59,8 @@ def find_videos(root: Path, folder: str, names: Mapping[str, str]) -> dict[str, 
             files[kind] = (path,)
     # Beside the videos is where DeepLabCut and others put predictions if they are not told otherwise.
     # There, only what is marked as one, of a video that is there, is taken for a prediction.
-    beside = [name for name in listed(root, folder, names["videos_raw"]) if _is_marked(name, found)]
-    for kind, candidates in (
-        ("videos_raw", beside),
-        ("predictions", listed(root, folder, names["predictions"])),
-    ):
+    beside = [name for name in there["videos_raw"] if _is_marked(name, found)]
+    for kind, candidates in (("videos_raw", beside), ("predictions", there["predictions"])):
         for video, chosen in _predictions(candidates, set(found)).items():
             paths = tuple(join(folder, f"{names[kind]}/{name}") for name in chosen)
             found.setdefault(video, {})["prediction"] = paths
@@ -163,15 +164,14 @@ def split_name(video: str, pattern: re.Pattern[str] | None, where: str) -> tuple
     """Return the camera of a video and the name of its trial; ``where`` is for the error message."""
     if pattern is None:
         return "", video
-    camera = camera_in(video, pattern)
+    with _in_time(pattern, video):
+        camera, rest = _camera(video, pattern), pattern.sub("", video).strip()
     if camera is None:
         raise DataError(
             f"{where}: the name {video!r} has no camera in it that triangulation.cam_regex = "
             f"{pattern.pattern!r} would find; rename or remove the file, or change the key"
         )
-    # What remains when every camera name is taken out; a name that is all camera still needs a trial.
-    with _in_time(pattern, video):
-        return camera, pattern.sub("", video).strip() or "trial"
+    return camera, rest or "trial"  # every camera name is taken out; one that is all camera is a trial still
 
 
 def camera_in(name: str, pattern: re.Pattern[str]) -> str | None:
@@ -183,7 +183,11 @@ def camera_in(name: str, pattern: re.Pattern[str]) -> str | None:
         The pattern would take for ever to find out.
     """
     with _in_time(pattern, name):
-        match = pattern.search(name)
+        return _camera(name, pattern)
+
+
+def _camera(name: str, pattern: re.Pattern[str]) -> str | None:
+    match = pattern.search(name)
     return (match.group(1) or None) if match is not None else None
 
 
@@ -227,7 +231,7 @@ def check_cameras(views: Sequence[tuple[str, str]], session: Path) -> None:
 def listed(root: Path, folder: str, sub: str) -> list[str]:
     """Return the names of the files in a sub-folder, in natural order; hidden ones are nobody's."""
     try:
-        with os.scandir(root / folder / sub) as entries:
+        with os.scandir(f"{root}{os.sep}{join(folder, sub)}") as entries:  # as text: the cheapest way
             names = [entry.name for entry in entries if entry.name[0] != "." and entry.is_file()]
     except (FileNotFoundError, NotADirectoryError):
         return []

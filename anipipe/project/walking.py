@@ -329,7 +329,8 @@ class _Walker:
         for video in sorted(found, key=natural):
             files = [path for paths in found[video].values() for path in paths]
             try:
-                camera, trial = split_name(video, pattern, f"{self.root / (files[0] if files else folder)}")
+                where = f"{self.root}{os.sep}{files[0] if files else folder}"
+                camera, trial = split_name(video, pattern, where)
             except DataError:
                 if files:
                     raise
