@@ -15,13 +15,14 @@ from pathlib import Path
 
 from anipipe import __version__
 from anipipe.engine.digest import UNREADABLE, size_in
-from anipipe.engine.executors import limit_threads
+from anipipe.engine.executors import keep_memory, limit_threads
 from anipipe.engine.jobs import library_version
 from anipipe.engine.lock import holds
 from anipipe.engine.perform import Failed, Made, Result, Task, discard, perform
 from anipipe.engine.shares import eventually, steadily
 
 limit_threads()  # before anything imports a numerical library, where nobody has done so yet
+keep_memory()
 
 _ONE_AT_A_TIME = threading.Lock()
 

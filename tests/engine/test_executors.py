@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -66,6 +69,30 @@ def test_limit_threads(monkeypatch):
         monkeypatch.setenv(name, "7")
     limit_threads()
     assert all(os.environ[name] == "1" for name in THREADS)
+
+
+_ARRAYS = """
+import resource, sys
+import numpy as np
+from anipipe.engine.executors import keep_memory
+if sys.argv[1] == "keep":
+    keep_memory()
+np.ones(500_000).sum()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(200):
+    np.ones(500_000).sum()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_arrays_reuse_memory_though_a_worker_is_told_to_give_it_back():
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}  # as Dask tells its workers
+    faults = [
+        int(subprocess.run([sys.executable, "-c", _ARRAYS, how], env=environment, capture_output=True).stdout)
+        for how in ("keep", "give back")
+    ]
+    assert faults[0] < faults[1] / 100
 
 
 def test_serial_and_parallel_make_identical_trees(lab, tmp_path):
