@@ -324,6 +324,42 @@ def test_faults_of_recordings_are_found_in_files(lab, films, found):
 
 
 @experiment_only
+def test_a_camera_that_has_nothing_of_a_trial(lab, films, found):
+    """Of what is not there, nothing else tells: a run makes 3D from the other cameras."""
+
+    def lacking() -> list[tuple[str, str]]:
+        warnings = of(found(lab.root), "warning", "recordings")
+        return [
+            (each.about, each.text) for each in warnings if "unlike" in each.text or "nothing" in each.text
+        ]
+
+    def rename(old: str, new: str) -> None:
+        for file in list((lab.root / "mouse1").glob(f"*/{old}*")):
+            file.rename(file.with_name(file.name.replace(old, new)))
+
+    assert not lacking()
+    for name in ("t2", "t3"):
+        for file in list((lab.root / "mouse1").glob("*/t1_*")):
+            shutil.copy(file, file.with_name(file.name.replace("t1", name)))
+    assert not lacking()
+    rename("t2_B", "t2x_B")  # a slip when it was named
+    assert set(lacking()) == {
+        ("mouse1/t2", "nothing of camera B, unlike other trials of the session"),
+        ("mouse1/t2x", "nothing of cameras A and C, unlike other trials of the session"),
+    }
+    rename("t2x_B", "t2_B")
+    for file in list((lab.root / "mouse1").glob("*/t[13]_C*")):
+        file.unlink()
+    assert lacking() == [("mouse1/t2", "there is camera C, unlike in most trials of the session")]
+    shutil.copytree(lab.root / "mouse1", lab.root / "mouse2")
+    for file in list((lab.root / "mouse1").glob("*/t2_C*")):
+        file.unlink()
+    assert ("mouse1", "nothing of camera C, unlike other sessions") in lacking()
+    shutil.rmtree(lab.root / "mouse2")
+    assert lacking() == [("calibration", "nothing of camera C in any session, though calibrated")]
+
+
+@experiment_only
 def test_a_size_that_is_not_the_calibrations(lab, films, found):
     shutil.copy(films / "small.mp4", raw(lab, "C"))
     one = only(of(found(lab.root, status=1), "critical", "recordings"), "critical")

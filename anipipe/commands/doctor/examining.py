@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from anipipe.commands.doctor import disk, experiment, gpu, installation, machine, recordings
+from anipipe.commands.doctor import cameras, disk, experiment, gpu, installation, machine, recordings
 from anipipe.commands.doctor.experiment import Tools
 from anipipe.commands.doctor.findings import Finding, Report, Step, isolated
+from anipipe.commands.doctor.synchrony import SUBJECT
 from anipipe.commands.opening import Opened, open_experiment
 from anipipe.engine.declare import Unit
 from anipipe.errors import AnipipeError
@@ -70,6 +71,7 @@ def examine_experiment(root: Path, parts: Sequence[Path], tools: Tools, *, quick
     report.findings += experiment.settings_findings(opened, units) if plan is not None else ()
     report.findings += experiment.calibration_findings(opened, units, tools, step)
     report.findings += experiment.network_findings(opened, units)
+    report.findings += isolated(SUBJECT, "", lambda: cameras.findings(found, units))
     report.findings += disk.findings(found, [unit.home for unit in units], plan)
     if quick:
         report.left_out.append("the recordings")
