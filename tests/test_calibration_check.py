@@ -129,6 +129,17 @@ def test_detections_of_the_board(lab: Lab, check):
     assert any("corners of the board lie" in alarm["text"] for alarm in told["alarms"])
 
 
+def test_names_that_were_exchanged(lab: Lab, check):
+    with_board(lab)
+    first, second, third = lab.rig.cameras
+    swapped = (replace(first, name=second.name), replace(second, name=first.name), third)
+    write_calibration(Rig(swapped, lab.rig.metadata), lab.root / "calibration/calibration.toml")
+    (told,) = json.loads(check("--json", lab.root, status=1))
+    texts = [alarm["text"] for alarm in told["alarms"] if alarm["level"] == "critical"]
+    assert len(texts) == 2 and all("confused with each other" in text for text in texts)
+    assert "of the board meets" in texts[0] and "of the animal meets" in texts[1]
+
+
 def test_detections_that_cannot_be_used_are_told(lab: Lab, check):
     with_board(lab)
     (lab.root / "calibration/detections/board_A.csv").write_text("nonsense")

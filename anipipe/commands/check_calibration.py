@@ -29,7 +29,13 @@ from anipipe.formats.prediction_names import PREDICTION_SUFFIXES, video_of
 from anipipe.numerics.boards.geometry import Board
 from anipipe.numerics.calibration.alarms import Alarm, as_values, by_level, is_critical, rig_alarms
 from anipipe.numerics.calibration.placing import board_residuals, place_boards
-from anipipe.numerics.calibration.pose_alarms import Trial, gather, pose_alarms, pose_errors
+from anipipe.numerics.calibration.pose_alarms import (
+    Trial,
+    exchange_alarm,
+    gather,
+    pose_alarms,
+    pose_errors,
+)
 from anipipe.numerics.calibration.solution import Solution
 from anipipe.numerics.calibration.solution_alarms import solution_alarms
 from anipipe.numerics.calibration.views import pair_views
@@ -202,7 +208,12 @@ def _hold_against_board(source: Source, rig: Rig, make_board: MakeBoard, result:
         return nothing
     residuals = board_residuals(views.pixels, seen_by.cameras, placed, points)
     solution = Solution(Rig(seen_by.cameras, rig.metadata), placed, residuals, np.isfinite(residuals[..., 0]))
-    result.alarms += solution_alarms(views, solution, points)
+    alarms, exchange = solution_alarms(views, solution, points), None
+    if is_critical(alarms):
+        seen = views.pixels.reshape(len(views.cameras), -1, 2)
+        corners = gather(seen_by, [Trial(tuple(views.cameras), seen)])
+        exchange = exchange_alarm(solution.rig, corners, "the board")
+    result.alarms += alarms if exchange is None else [exchange]  # from which the others follow
     result.looked_at.append(f"{int(solution.kept.sum())} corners of the board in {len(known)} recordings")
     errors = {
         name: float(np.median(off[np.isfinite(off)]))

@@ -299,6 +299,24 @@ def test_two_cameras_that_contradict_each_other(board_rig):
     assert only(pose_alarms(without_size, [animal(two)]), "contradict each other").level == "critical"
 
 
+@pytest.mark.parametrize(("count", "pair"), [(3, (0, 1)), (3, (1, 2)), (4, (0, 1)), (4, (0, 3)), (4, (2, 3))])
+def test_two_cameras_that_are_confused_are_all_that_is_told(board_rig, count, pair):
+    rig = Rig(board_rig.cameras[:count])
+    trial, names = animal(rig), list(rig.names)
+    names[pair[0]], names[pair[1]] = names[pair[1]], names[pair[0]]
+    (alarm,) = pose_alarms(rig, [Trial(tuple(names), trial.pixels)])
+    assert alarm.level == "critical" and alarm.cameras == tuple(rig.names[index] for index in pair)
+    assert "confused with each other" in alarm.text and "of the animal meets within" in alarm.text
+
+
+def test_confused_and_wrong_besides_is_not_called_confused(board_rig):
+    trial = animal(board_rig)
+    swapped = Trial((*trial.cameras[1::-1], *trial.cameras[2:]), trial.pixels)
+    far = board_rig.cameras[2].translation + np.array([90.0, 0, 0])
+    alarms = pose_alarms(changed(board_rig, 2, translation=far), [swapped])
+    assert alarms and not any("confused with each other" in alarm.text for alarm in alarms)
+
+
 def test_rough_poses(board_rig):
     two = Rig(board_rig.cameras[:2])
     moved = changed(two, 1, translation=two.cameras[1].translation + np.array([0, 30.0, 0]))

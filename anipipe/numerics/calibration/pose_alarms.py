@@ -26,6 +26,7 @@ EXACT = 1e-6  # px: no error at all
 DISTURBED = 0.005  # of the diagonal, median, of cameras that one wrong camera disturbs
 RELIEF = 3.0  # times smaller errors of the others without a camera mean that it is the one that is wrong
 BEHIND = 0.1  # of the points; single mistaken ones come out anywhere
+EXCHANGED = 5.0  # times smaller errors with two cameras in each other's place mean that they were confused
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +103,9 @@ def pose_alarms(rig: Rig, trials: Sequence[Trial]) -> list[Alarm]:
 
     Returns
     -------
-    Alarms, the worst first: cameras of the poses that the calibration lacks, a camera that does not fit the
-    others, pairs that contradict each other, large errors, and points behind cameras.
+    Alarms, the worst first: cameras of the poses that the calibration lacks, two that were confused with each
+    other, a camera that does not fit the others, pairs that contradict each other, large errors, and points
+    behind cameras.
     """
     unknown = sorted({name for trial in trials for name in trial.cameras} - set(rig.names))
     found = []
@@ -123,11 +125,49 @@ def pose_alarms(rig: Rig, trials: Sequence[Trial]) -> list[Alarm]:
         return found
     diagonals = [_diagonal(camera, image) for camera, image in zip(rig.cameras, pixels, strict=True)]
     culprit = _culprit(rig, pixels, diagonals)
-    found += [_odd_one_out(rig, pixels, culprit)] if culprit is not None else []
-    found += _contradictions(rig, pixels, diagonals, culprit)
-    if not found:
-        found += _rough(rig, pixels, diagonals)
-    return by_level([*found, *_behind(rig, pixels)])
+    faults = [_odd_one_out(rig, pixels, culprit)] if culprit is not None else []
+    faults += _contradictions(rig, pixels, diagonals, culprit)
+    faults = faults or list(_rough(rig, pixels, diagonals))
+    if faults and (exchange := exchange_alarm(rig, pixels, "the animal")) is not None:
+        return by_level([*found, exchange])  # from which the others follow
+    return by_level([*found, *faults, *_behind(rig, pixels)])
+
+
+def exchange_alarm(rig: Rig, pixels: Floats, what: str) -> Alarm | None:
+    """Find two cameras that were confused with each other.
+
+    Parameters
+    ----------
+    rig
+        The cameras.
+    pixels
+        (cameras, points, 2), px; NaN where a camera did not see a point for certain.
+    what
+        Was seen.
+
+    Returns
+    -------
+    What says so, if all views meet far better with two cameras in each other's place; else None.
+    """
+    after, pair = np.inf, (0, 0)
+    for first, second in combinations(range(len(rig)), 2):
+        order = np.arange(len(rig))
+        order[[first, second]] = second, first
+        error = _common_error(rig, pixels[order])
+        if error is not None and error < after:
+            after, pair = error, (first, second)
+    before = _common_error(rig, pixels)
+    limit = DISTURBED * min(map(_diagonal, rig.cameras, pixels))
+    if before is None or before < EXCHANGED * max(after, EXACT) or after > limit:
+        return None
+    names = tuple(rig.names[index] for index in pair)
+    return Alarm(
+        "critical",
+        names,
+        f"cameras {named(names)} are confused with each other: with each in the other's place, what all see "
+        f"of {what} meets within {after:.2g} px (median) instead of {before:.3g} px",
+        "Exchange their names in calibration.toml; or those of their videos, if it is these that are wrong.",
+    )
 
 
 def _diagonal(camera: Camera, pixels: Floats) -> float:
@@ -141,6 +181,11 @@ def _diagonal(camera: Camera, pixels: Floats) -> float:
 def _median(values: Floats) -> float | None:
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else None
+
+
+def _common_error(rig: Rig, pixels: Floats) -> float | None:
+    """Return the median reprojection error of points triangulated from all cameras, px."""
+    return _median(reprojection_errors(dlt(pixels, rig), pixels, rig))
 
 
 def _of(rig: Rig, pixels: Floats, chosen: Sequence[int]) -> tuple[Rig, Floats, Floats]:
