@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from anipipe.commands.opening import Opened
 from anipipe.commands.run import locked
 from anipipe.engine.declare import Unit
-from anipipe.engine.freshness import PENDING, State
+from anipipe.engine.differences import PENDING
+from anipipe.engine.freshness import State
 from anipipe.engine.jobs import Examined, Job
 from anipipe.engine.perform import learnt
 from anipipe.errors import AnipipeError, Notice

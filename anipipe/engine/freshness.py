@@ -2,10 +2,9 @@
 
 A job's *facts* are a flat dict: the digest of each input (``in:PATH``; ``with:PATH`` if what was made stays
 when the file is gone; ``content:NAME`` if it counts wherever it lies) and output (``out:PATH``), each option
-(``option:KEY``), the stage's version
-(``stage``) and that of libraries whose results differ between versions (``library:NAME``; null if that is not
-known). What is recorded when a job is done is that dict. The job is up to date when the facts then equal the
-facts now, and the explanation is their difference, all of it.
+(``option:KEY``), the stage's version (``stage``) and that of libraries whose results differ between versions
+(``library:NAME``; null if that is not known). What is recorded when a job is done is that dict. The job is up
+to date when the facts then equal the facts now, and the explanation is their difference, all of it.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from anipipe.engine.differences import INPUTS, PENDING, differences
 from anipipe.engine.digest import size_in
 from anipipe.engine.records import Claims, Facts
 
@@ -45,8 +45,7 @@ class State(enum.StrEnum):
         return self in (State.STALE, State.FAILED)
 
 
-#: Kinds of facts that are digests of what a job reads.
-INPUTS = ("in", "with", "content")
+_INPUTS = tuple(f"{kind}:" for kind in INPUTS)
 _NEEDED = ("in:", "content:")
 #: There is nothing to tell about a job in one of these.
 QUIET = frozenset({State.FRESH, State.SPARED})
@@ -78,15 +77,6 @@ class Damage(enum.Enum):
     TORN = "cut short, and unreadable"
     CUT = "a text that was cut short, as far as can be told"
     UNSURE = "one of both"
-
-
-class _Pending:
-    def __repr__(self) -> str:
-        return "PENDING"
-
-
-#: Stands for the digest of an input that will be made again first.
-PENDING: Any = _Pending()
 
 
 @dataclass(slots=True)
@@ -131,47 +121,6 @@ class Verdict:
 
 
 _FRESH = Verdict(State.FRESH)
-
-
-def differences(then: Facts, now: Facts, introduced: Mapping[str, Any]) -> list[str]:
-    """Name everything, save outputs, in which two sets of facts differ.
-
-    Parameters
-    ----------
-    then, now : dict
-        Facts. Inputs that are :data:`PENDING` now are passed over.
-    introduced : mapping
-        Value that an option is taken to have had in a record from before it existed.
-
-    Returns
-    -------
-    list of str
-        One sentence each; options first, then versions, then inputs by path.
-    """
-    options: list[str] = []
-    versions: list[str] = []
-    inputs: list[str] = []
-    for key in {**now, **then}:
-        kind, _, name = key.partition(":")
-        if kind in INPUTS:
-            inputs += _input_change(name, then.get(key), now.get(key))
-        elif kind == "option":
-            default = introduced.get(name)
-            options += _option_changes(name, then.get(key, default), now.get(key, default))
-        elif kind == "library" and then.get(key, "") is None:
-            continue  # adopted: nobody knows with which version it was made
-        elif kind != "out" and then.get(key) != now.get(key):
-            what = "stage version" if kind == "stage" else name
-            versions.append(f"{what} {then.get(key, 'unknown')} -> {now.get(key, 'none')}")
-    return [*sorted(options), *sorted(versions), *sorted(inputs)]
-
-
-def _input_change(path: str, was: Any, now: Any) -> list[str]:
-    if now is None:
-        return [f"input {path} is gone"]
-    if was is None:
-        return [f"new input {path}"]
-    return [] if now is PENDING or was == now else [f"{path} changed"]
 
 
 def judge(
@@ -228,7 +177,9 @@ def _judge(
     present = {path: digest for path, digest in outputs.items() if digest is not None}
     odd = _not_as_recorded(present, claims, damage)
     record = _record_on_disk(claims, present)
+    consulted: list[str] = []
     if record is not None:  # what was only consulted may go
+        consulted = [key[5:] for key in record if key[:5] == "with:" and key not in now]
         record = {key: value for key, value in record.items() if key[:5] != "with:" or key in now}
     changed = [] if record is None else differences(record, now, introduced)
     pending = [key.partition(":")[2] for key, value in now.items() if value is PENDING]
@@ -238,14 +189,14 @@ def _judge(
     if unsure and (foreign or changed or pending or situation.missing):
         foreign += unsure  # there is nothing to compare it with: better to keep it
     if foreign:
-        return _judge_foreign(foreign, situation, claims, changed, introduced)
+        return _judge_foreign(foreign, situation, claims, record, introduced)
     expected = [path for path in outputs if record is None or f"out:{path}" in record]
     whole = record is not None and all(path in present for path in expected) and not odd
     if record is not None and whole and strict and not situation.failing:
         gone = [key for key in record if key.startswith(_NEEDED) and key not in now]
         added = [key for key in now if key.startswith(_NEEDED) and key not in record]
         if gone and not added and not any(key.startswith("in:") and exists(key[3:]) for key in gone):
-            return Verdict(State.ARCHIVED, tuple(changed))
+            return Verdict(State.ARCHIVED, (*(f"input {path} is gone" for path in consulted), *changed))
     if situation.missing:
         return Verdict(State.BLOCKED, tuple(situation.missing))
     reasons = [f"{path} was cut short" for path, what in odd.items() if what in (Damage.TORN, Damage.CUT)]
@@ -298,18 +249,17 @@ def _judge_foreign(
     foreign: list[str],
     situation: Situation,
     claims: Claims,
-    changed: list[str],
+    record: Facts | None,
     introduced: Mapping[str, Any],
 ) -> Verdict:
     edited = any(f"out:{path}" in facts for path in foreign for facts in claims.made())
     state = State.EDITED if edited else State.GIVEN
     words = "was changed since anipipe made it" if edited else "was not made by anipipe"
     reasons = [f"{path} {words}; it is used as it is" for path in foreign]
-    then = None if edited else _remembered(claims, foreign, situation)
-    if then is not None:
-        changed = differences(then, situation.facts, introduced)
-    changed = [text for text in changed if not text.endswith("is gone")] if edited or then is not None else []
-    if changed:
+    then = record if edited else _remembered(claims, foreign, situation)
+    now = situation.facts
+    there = {key: value for key, value in (then or {}).items() if not key.startswith(_INPUTS) or key in now}
+    if then is not None and (changed := differences(there, now, introduced)):
         reasons += changed
         reasons.append(f"to make it again, and lose what it holds: --force {foreign[0]}")
         state = State.CONFLICT
@@ -331,29 +281,3 @@ def _record_on_disk(claims: Claims, present: Mapping[str, str]) -> Facts | None:
             if all(facts.get(f"out:{path}") == digest for path, digest in present.items()):
                 return facts
     return claims.done
-
-
-def _option_changes(name: str, was: Any, now: Any) -> list[str]:
-    if was == now:
-        return []
-    if isinstance(was, dict) and isinstance(now, dict):
-        changes = []
-        for key in {**was, **now}:
-            if key not in was:
-                changes.append(f"{_inside(name, key)} = {_short(now[key])} was added")
-            elif key not in now:
-                changes.append(f"{_inside(name, key)} was removed")
-            else:
-                changes.extend(_option_changes(_inside(name, key), was[key], now[key]))
-        return changes
-    return [f"{name}: {_short(was)} -> {_short(now)}"]
-
-
-def _inside(name: str, key: str) -> str:
-    """Name one entry of an option that is a table: of ``cameras.*.offset``, ``cameras.A.offset``."""
-    return name.replace("*", key) if "*" in name else f"{name}.{key}"
-
-
-def _short(value: Any) -> str:
-    text = "(not set)" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from anipipe.engine.damage import damage_of
 from anipipe.engine.declare import Artifact, Registry, Stage, Unit
+from anipipe.engine.differences import PENDING
 from anipipe.engine.digest import EMPTY, Disk
-from anipipe.engine.freshness import PENDING, Situation, State, Verdict, judge
+from anipipe.engine.freshness import Situation, State, Verdict, judge
 from anipipe.engine.graph import Graph
 from anipipe.engine.jobs import Examined, Job, Source
 from anipipe.engine.records import Claims, Records

@@ -10,9 +10,10 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property
 
 from anipipe.engine.committing import Committer
+from anipipe.engine.differences import PENDING
 from anipipe.engine.digest import size_in
 from anipipe.engine.executors import WorkersDied
-from anipipe.engine.freshness import PENDING, State, Verdict
+from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.jobs import Examined, Job, Source
 from anipipe.engine.lanes import Lane, Running
 from anipipe.engine.lock import Lock

@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anipipe.engine.differences import PENDING, differences
 from anipipe.engine.digest import size_in
 from anipipe.engine.freshness import (
     MEANINGS,
-    PENDING,
     Damage,
     Situation,
     State,
     Verdict,
-    differences,
     judge,
 )
 from anipipe.engine.records import Claims
@@ -459,6 +458,15 @@ CASES: dict[str, tuple[dict[str, Any], State, list[str]]] = {
         ["x was changed since", "a changed", "--force x"],
     ),
     "edited, inputs missing": ({**EDITED, **GONE_A}, State.EDITED, ["x was changed since"]),
+    "edited, with nothing left that makes such a thing": (
+        {
+            **EDITED,
+            "done": {**RECORD, "content:model": "m"},
+            "now": FACTS,
+        },
+        State.EDITED,
+        ["x was changed since anipipe made it"],
+    ),
     "edited, other output deleted": (
         {"outputs": {"x": "edited.10", "y": None}},
         State.EDITED,

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from anipipe.engine import digest
+from anipipe.engine.differences import PENDING
 from anipipe.engine.digest import Disk
-from anipipe.engine.freshness import PENDING, State
+from anipipe.engine.freshness import State
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import Records
 from anipipe.errors import LockedError

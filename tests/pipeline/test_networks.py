@@ -134,6 +134,8 @@ def test_poses_of_videos_that_were_archived_stay(lab: Lab) -> None:
     (lab.root / "model").mkdir()
     lab.run("pose-2d")
     assert not last_report(lab)
+    told = lab.run("status", "--why")
+    assert "archived pose-2d s1/t_A\n    input s1/videos-raw/t_A.mp4 is gone\n" in told
 
 
 def test_a_network_that_makes_no_numbers_fails_and_counts_no_damage(lab: Lab) -> None:
