@@ -128,8 +128,16 @@ def status_lines(opened: Opened, *, why: bool) -> Iterator[str]:
             yield f"{_coloured(state)} {jobs[0].stage.name} {names}{_and_more(jobs[_NAMED - 1 :])}".rstrip()
             for reason in reasons:
                 yield wrapped(reason, "    ")
-    elif seen - QUIET:
-        yield "`anipipe status --why` tells the reasons"
+        for job, texts in states.noted(opened):
+            yield f"{paint('noted', 'yellow')} {job.label}"
+            for text in texts:
+                yield wrapped(text, "    ")
+        return
+    hints = ["the reasons"] if seen - QUIET else []
+    count = sum(1 for _ in states.noted(opened))
+    hints += [f"what {_jobs(count)} noted"] if count else []
+    if hints:
+        yield f"`anipipe status --why` tells {' and '.join(hints)}"
 
 
 _ALARM_COLOURS = {"critical": "red", "warning": "yellow", "note": "cyan"}

@@ -24,7 +24,7 @@ from anipipe.stages.boards import BoardOptions
 
 
 @click.command(context_settings=CONTEXT, short_help="Show what is up to date, and what is not.")
-@click.option("--why", is_flag=True, help="Tell every reason for everything that is not up to date.")
+@click.option("--why", is_flag=True, help="Tell why what is not up to date is not, and what jobs noted.")
 @click.option(
     "--json",
     "as_json",

@@ -72,6 +72,7 @@ def describe(opened: Opened) -> dict[str, Any]:
             "unit": job.unit.label,
             "state": str(plan.state(job)),
             "reasons": list(plan.verdicts[job].verdict.reasons),
+            "notices": _notices(plan, job),
             "outputs": list(job.outputs),
         }
         for job in _shown(opened)
@@ -91,6 +92,18 @@ def explained(opened: Opened) -> Iterator[tuple[Job, State, tuple[str, ...]]]:
         verdict = opened.plan.verdicts[job].verdict
         if verdict.state not in QUIET:
             yield job, verdict.state, verdict.reasons
+
+
+def noted(opened: Opened) -> Iterator[tuple[Job, list[str]]]:
+    """Yield every job that had something to say of what it made, with that, while it stands."""
+    for job in _shown(opened):
+        if opened.plan.state(job) in (State.FRESH, State.ARCHIVED) and (texts := _notices(opened.plan, job)):
+            yield job, texts
+
+
+def _notices(plan: Plan, job: Job) -> list[str]:
+    texts = plan.claims(job).notes.get("notices")
+    return [str(text) for text in texts] if isinstance(texts, list) else []
 
 
 def is_echo(plan: Plan, job: Job) -> bool:

@@ -219,6 +219,9 @@ def test_damaged_frames_are_empty_rows_and_nothing_shifts(lab: Lab) -> None:
     after = slice(max(missing) + 1, None)
     off = np.abs(points[after] - whole[after])
     assert np.mean(off < 0.01) > 0.8  # peaks of equal height may change places
+    assert "what 1 job noted" in lab.run("status")
+    told = lab.run("status", "--why")
+    assert f"noted pose-2d s1/t_A\n    t_A.mp4: {len(missing)} of 12 frames are missing or damaged" in told
 
 
 def test_several_candidates_are_kept_for_the_filter_to_choose_from(lab: Lab) -> None:
