@@ -90,10 +90,11 @@ class Result:
 
     @property
     def exit_status(self) -> int:
-        """0, or 1 if anything that was asked for could not be done."""
+        """0, or 1 if anything could not be done, or failed before and was not tried again for lack of time."""
         outcome = self.outcome
         left_out = outcome.left_out and not self.restricted
-        return int(bool(outcome.failed or outcome.blocked or left_out or self.problems))
+        stands = any(self.opened.plan.state(job) is State.FAILED for job in outcome.put_off)
+        return int(bool(outcome.failed or outcome.blocked or left_out or stands or self.problems))
 
 
 def prepare(root: Path, parts: Sequence[Path], request: Request, registry: Registry) -> Opened:

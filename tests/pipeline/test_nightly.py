@@ -270,6 +270,14 @@ def test_after_the_time_nothing_is_begun_and_what_is_left_is_counted(base, run_n
     assert run_night().report["experiments"][0]["done"] == left
 
 
+def test_a_failure_that_was_not_tried_again_for_lack_of_time_still_is_one(base, film, run_night):
+    put(video(base, "one", "s1"), film[: len(film) // 2])
+    assert run_night().exit_status == 1
+    morning = run_night(until=datetime.now() - timedelta(minutes=1))
+    assert morning.exit_status == 1 and verdicts(morning)["one"] == "failed"
+    assert records(morning)["one"]["put_off"] and not records(morning)["one"]["done"]
+
+
 def test_until_is_the_next_such_time():
     evening, night = datetime(2024, 3, 1, 22, 15), datetime(2024, 3, 2, 2, 0)
     assert next_time("07:00", evening) == next_time("7:00", night) == datetime(2024, 3, 2, 7, 0)
