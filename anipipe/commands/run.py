@@ -90,7 +90,7 @@ class Result:
 
     @property
     def exit_status(self) -> int:
-        """0, or 1 if anything could not be done, or failed before and was not tried again for lack of time."""
+        """0, or 1 if anything could not be done, or failed before and was not tried again."""
         outcome = self.outcome
         left_out = outcome.left_out and not self.restricted
         stands = any(self.opened.plan.state(job) is State.FAILED for job in outcome.put_off)
