@@ -107,8 +107,10 @@ def _in_cluster(config: Config, root: Path, jobs: int, at_most: int) -> Iterator
         expected = config.cluster.gpus if config.cluster.address is None else cluster.workers(gpu=True)
         if not expected:
             yield [Lane(DaskExecutor(cluster, everywhere=True), _anything)]
-            return
-        yield [Lane(DaskExecutor(cluster, gpu=True), bool), Lane(DaskExecutor(cluster), "".__eq__)]
+        elif config.cluster.address is not None and not cluster.workers(gpu=False):
+            yield [Lane(DaskExecutor(cluster, gpu=True), _anything)]
+        else:
+            yield [Lane(DaskExecutor(cluster, gpu=True), bool), Lane(DaskExecutor(cluster), "".__eq__)]
 
 
 def _anything(device: str) -> bool:

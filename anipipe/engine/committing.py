@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from anipipe.engine.declare import Names
 from anipipe.engine.digest import EMPTY, begins
@@ -44,6 +45,7 @@ class Committer:
         for path in examined.verdict.compare:
             digest = examined.situation.outputs[path]
             if digest is not None and not begins(self._plan.disk.path(path), made.outputs[path][0]):
+                self._lock.check()
                 self._plan.records.append(job.home, job.key, "kept", digest=digest)
                 found = True
         return found
@@ -100,15 +102,8 @@ class Committer:
 
     def note_failure(self, job: Job, failed: Failed) -> None:
         """Record why a job failed; on a full disk even that may not be possible, and nothing rests on it."""
-        with contextlib.suppress(OSError):
-            self._plan.records.append(
-                job.home,
-                job.key,
-                "failed",
-                message=failed.message,
-                traceback=failed.traceback,
-                time=time.strftime("%Y-%m-%d %H:%M:%S"),
-            )
+        when = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._note(job.home, job.key, "failed", message=failed.message, traceback=failed.traceback, time=when)
 
     def note_given(self, job: Job, examined: Examined) -> None:
         """Record an output that is somebody else's, the first time that it is seen."""
@@ -116,14 +111,12 @@ class Committer:
         facts = {**situation.facts, **{f"out:{path}": digest for path, digest in situation.outputs.items()}}
         then = self._plan.claims(job).given
         if then is None or any(then.get(key) != value for key, value in facts.items() if key[:4] == "out:"):
-            with contextlib.suppress(OSError):
-                self._plan.records.append(job.home, job.key, "given", facts=facts)
+            self._note(job.home, job.key, "given", facts=facts)
 
     def forget_failure(self, job: Job) -> None:
         """Record that what failed is up to date after all: what made it fail was taken back."""
         if self._plan.claims(job).failure is not None:
-            with contextlib.suppress(OSError):
-                self._plan.records.append(job.home, job.key, "recovered")
+            self._note(job.home, job.key, "recovered")
 
     def take_out(self, home: str, key: str) -> Iterator[str]:
         """Remove the recorded part of a collection, unless somebody has changed it; yield what is gone.
@@ -135,6 +128,7 @@ class Committer:
         paths = {name[4:] for facts in made for name in facts if name.startswith("out:")}
         if not made or not all(self._is_part(home, key, path) for path in paths):
             return
+        self._lock.check()
         for path in paths:
             disk.forget(path)
             digest = disk.digest(path)
@@ -145,8 +139,19 @@ class Committer:
                     return  # still ours, then, and tried again next time
                 disk.forget(path)
                 yield path
+        self._note(home, key, "withdrawn")
+
+    def _note(self, home: str, key: str, event: str, **content: Any) -> None:
+        """Record what nothing rests on, and can be left out on a full disk.
+
+        Raises
+        ------
+        LockedError
+            The lock was lost.
+        """
+        self._lock.check()
         with contextlib.suppress(OSError):
-            records.append(home, key, "withdrawn")
+            self._plan.records.append(home, key, event, **content)
 
     def _is_part(self, home: str, key: str, path: str) -> bool:
         """Say whether a file is what a job makes, or lies where it was made while there was such a job."""

@@ -91,7 +91,7 @@ class Cluster:
         self._known: dict[str, Any] = {}
         self._looked = -_LOOK
         self._refilled = time.monotonic()
-        self._last_seen = {True: self._refilled, False: self._refilled}
+        self._lacking: dict[bool, float] = {}  # with a GPU or without, since when there have been none
         self.client = self._open()
 
     def _open(self) -> Any:
@@ -127,8 +127,8 @@ class Cluster:
         """
         count, now = len(self._addresses(gpu=gpu)), time.monotonic()
         if count or self._refill is not None:
-            self._last_seen[gpu] = now
-        elif now - self._last_seen[gpu] > _NONE_FOR:
+            self._lacking.pop(gpu, None)
+        elif now - self._lacking.setdefault(gpu, now) > _NONE_FOR:
             what = "workers with a GPU" if gpu else "workers"
             raise ClusterError(
                 f"the Dask scheduler at {self.where} has had no {what} for {_NONE_FOR / 60:g} min; what was "

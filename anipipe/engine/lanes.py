@@ -62,11 +62,23 @@ class Lane:
         if self.suspects and not self.running:
             self._alone = True
             return self.suspects.popleft()
-        if not self.has_room:
+        waiting = next((queue for queue in queues if queue), None)
+        # Whether there is room is asked only where there is something to do: a cluster may have to say no.
+        if not (self._again or waiting) or not self.has_room:
             return None
         if self._again:
             return self._again.popleft()
-        return next((queue.pop() for queue in queues if queue), None)
+        return None if waiting is None else waiting.pop()
+
+    def give_up(self) -> list[Running]:
+        """Take out what is not begun: what was to be done again; all of it, if there is nobody to do it."""
+        left = [*self.suspects, *self._again]
+        if self.running and not self.executor.capacity:
+            left += self.running.values()
+            self.close()
+        self.suspects.clear()
+        self._again.clear()
+        return left
 
     def start(self, running: Running, task: Task) -> None:
         """Start a job.

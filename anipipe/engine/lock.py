@@ -73,8 +73,7 @@ class Lock:
     ) -> None:
         self._stop.set()
         with contextlib.suppress(OSError):
-            holder = self._holder()
-            if holder is not None and holder.get("token") == self.token:
+            if self._is_ours():
                 self.path.unlink()
 
     def check(self) -> None:
@@ -85,9 +84,12 @@ class Lock:
         LockedError
             If it is not: then nothing more must be written.
         """
-        holder = self._holder()
-        if holder is None or holder.get("token") != self.token:
+        if not self._is_ours():
             raise LockedError(f"{self.path} was taken away from this run; nothing more is written")
+
+    def _is_ours(self) -> bool:
+        holder = self._holder()
+        return holder is not None and holder.get("token") == self.token
 
     def _create(self) -> bool:
         # Written in full under another name and then linked, so that no one ever reads half a lock.
@@ -96,7 +98,7 @@ class Lock:
             draft.write_text(text, encoding="utf-8")
             os.link(draft, self.path)
         except FileExistsError:
-            return False
+            return self._is_ours()  # a network share may do it, lose the answer, and be asked again
         except OSError:
             if not draft.exists() or draft.stat().st_size < len(text):
                 raise  # the disk is full

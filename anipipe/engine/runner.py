@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property
@@ -83,7 +83,7 @@ class Runner:
             self._inputs_left[job] = sum(source.producer is not None for source in job.sources)
         self._ready.extend(job for job in self.plan.jobs if not self._inputs_left[job])
         try:
-            while self._ready or any(self._queues.values()) or any(lane.busy for lane in self._lanes):
+            while self._is_anything_left:
                 self._look_at_ready()
                 self._fill()
                 futures = [future for lane in self._lanes for future in lane.running]
@@ -93,12 +93,16 @@ class Runner:
                         for word in lane.words():
                             self.observer.progressed(*word)
                         self._finish(lane, [future for future in done if future in lane.running])
-                elif not self._ready and any(self._queues.values()):
+                elif not self._ready and self._is_anything_left:
                     time.sleep(_LOOK)  # a cluster's workers have yet to come
         finally:
             for lane in self._lanes:
                 lane.close()
         return self.outcome
+
+    @property
+    def _is_anything_left(self) -> bool:
+        return bool(self._ready or any(self._queues.values()) or any(lane.busy for lane in self._lanes))
 
     @cached_property
     def _order(self) -> Order:
@@ -122,16 +126,22 @@ class Runner:
     def _fill(self) -> None:
         """Start as much as there is room for, unless the time is up."""
         # What is put off makes others ready, which are then put off in their turn.
-        while self._time_is_up() and (queued := [queue for queue in self._queues.values() if queue]):
-            for queue in queued:
-                while queue:
-                    running = queue.pop()
-                    self._settle_untouched(running.job, running.examined)
+        while self._time_is_up() and (left := list(self._not_begun())):
+            for running in left:
+                self._settle_untouched(running.job, running.examined)
             self._look_at_ready()
         for lane in self._lanes:
             queues = [queue for device, queue in self._queues.items() if lane.takes(device)]
             while (next_one := lane.take(queues)) is not None:
                 self._begin(lane, next_one)
+
+    def _not_begun(self) -> Iterator[Running]:
+        """Take out what waits in queues, or in vain for workers."""
+        for queue in self._queues.values():
+            while queue:
+                yield queue.pop()
+        for lane in self._lanes:
+            yield from lane.give_up()
 
     def _examined(self, job: Job) -> Examined:
         """Return the verdict of the look ahead, where nothing that it rests on has been touched since."""

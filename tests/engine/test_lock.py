@@ -222,6 +222,22 @@ def test_works_without_hard_links(tmp_path, monkeypatch):
         assert holds(lock)
 
 
+def test_a_share_that_loses_the_answer_to_a_link_does_not_lock_us_out(tmp_path, monkeypatch):
+    """NFS: the server has done it, the client asks again and hears that it is there."""
+    link = os.link
+
+    def twice(*arguments):
+        link(*arguments)
+        link(*arguments)
+
+    monkeypatch.setattr(os, "link", twice)
+    with Lock(tmp_path) as lock:
+        lock.check()
+        with pytest.raises(LockedError), Lock(tmp_path):
+            pass
+    assert not list((tmp_path / ".anipipe").iterdir())
+
+
 def test_gives_signs_of_life(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "HEARTBEAT", 0.02)
     with Lock(tmp_path) as lock:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anipipe.engine.declare import Artifact, Registry, Stage, Unit, each
 from anipipe.engine.digest import Disk
-from anipipe.engine.executors import InProcess, LocalProcesses
+from anipipe.engine.executors import InProcess, LocalProcesses, WorkersDied
 from anipipe.engine.freshness import State
 from anipipe.engine.lanes import Lane
 from anipipe.engine.lock import Lock
@@ -119,6 +121,55 @@ def test_a_job_that_waits_in_a_worker_is_not_begun_when_the_time_is_up(lab: Lab)
     done = lab.run(LocalProcesses(1), watcher=watcher, until=time.time() + 2.5)
     assert watcher.order[:2] == ["upper a/one", "upper a/two"]
     assert len(done.made) <= 3 and not done.failed
+
+
+class Deserted:
+    """An executor elsewhere whose one worker dies with the first job, or never begins it; no other comes."""
+
+    elsewhere = tells = True
+
+    def __init__(self, dies: bool) -> None:
+        self.dies, self.capacity = dies, 1
+
+    def meter(self, token: str, number: int, heard: object) -> None:
+        return None
+
+    def submit(self, function: object, argument: object) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.capacity = 0
+        if self.dies:
+            future.set_exception(WorkersDied(1))
+        return future
+
+    def restart(self) -> None:
+        pass
+
+    def close(self, *, kill: bool = False) -> None:
+        pass
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_run_without_workers_ends_when_the_time_is_up_and_idles_until_then(lab: Lab, dies: bool) -> None:
+    began, computed = time.monotonic(), time.process_time()
+    done = lab.run(Deserted(dies), until=time.time() + 2.5)
+    assert 2 < time.monotonic() - began < 10
+    assert time.process_time() - computed < 1
+    assert not done.made and not done.failed and len(done.outcome.put_off) == 11
+    assert len(lab.run().made) == 11
+
+
+def test_what_nobody_needs_is_not_asked_for(lab: Lab) -> None:
+    class Refusing(Deserted):
+        @property
+        def capacity(self) -> int:
+            raise AssertionError("there is nothing for this lane")
+
+        @capacity.setter
+        def capacity(self, value: int) -> None:
+            pass
+
+    lanes = [Lane(Refusing(dies=False), "cuda".__eq__), Lane(InProcess(), "".__eq__)]
+    assert len(lab.run(lanes=lanes).made) == 11
 
 
 def test_what_is_still_being_written_and_what_rests_on_it_waits(lab: Lab) -> None:

@@ -907,6 +907,24 @@ def test_run_whose_lock_is_taken_away_leaves_alone_what_the_thief_is_at(lab, hoo
     ]
 
 
+@pytest.mark.parametrize("word", ["FAIL", ""])
+def test_run_whose_lock_is_taken_away_notes_no_failure_and_takes_nothing_out(lab, hooks, word):
+    """The other one may have made just that in the meantime."""
+    lab.run()
+    lab.put("a/source/one.txt", f"{word} other")
+    known = lab.path("a/.anipipe/records.jsonl").read_bytes()
+
+    def steal():
+        hooks.clear()
+        lab.path(".anipipe/lock").write_text('{"token": "thief", "host": "elsewhere"}')
+
+    hooks["upper"] = steal
+    with pytest.raises(LockedError, match="taken away"):
+        lab.run()
+    assert lab.path("a/.anipipe/records.jsonl").read_bytes() == known
+    assert lab.path("tables/parts/a.txt").exists()
+
+
 def test_run_whose_lock_is_taken_away_leaves_nothing_unfinished(lab, hooks):
     hooks["join"] = lab.path(".anipipe/lock").unlink
     with pytest.raises(LockedError):
