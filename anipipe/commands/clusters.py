@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from pydoc import locate
 from typing import TYPE_CHECKING, Any
 
+from anipipe import __version__
 from anipipe.config.running import ClusterSettings
 from anipipe.engine.dask_executor import GPU, Cluster, ClusterError
 from anipipe.engine.executors import DEVICE, THREADS
@@ -116,7 +118,36 @@ def _there(address: str, root: Path) -> Iterator[Cluster]:
 
     with _closing(Cluster(connect, address)) as cluster:
         _await_workers(cluster)
+        _make_sure_of_versions(cluster)
         yield cluster
+
+
+def _make_sure_of_versions(cluster: Cluster) -> None:
+    """Refuse a cluster that cannot do our jobs: Dask itself says nothing, or nothing that helps.
+
+    Raises
+    ------
+    ClusterError
+        The scheduler or a worker has no anipipe, or another version.
+    """
+    asked = "anipipe.__version__"  # looked up by a function that all have; None where there is none
+    try:
+        found = {"the scheduler": cluster.client.run_on_scheduler(locate, asked)}
+        found |= cluster.client.run(locate, asked, on_error="return")
+    except Exception as error:  # Dask's own are of many kinds, and there are those of the other side
+        what = f"{type(error).__name__}: {error}"
+        raise ClusterError(
+            f"the Dask scheduler at {cluster.where} does not answer when it is asked for its anipipe ({what})"
+        ) from error
+    wrong = {who: version for who, version in found.items() if version != __version__}
+    if wrong:
+        who, version = next(iter(wrong.items()))
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        what = f"anipipe {version}" if isinstance(version, str) else "no anipipe that can be loaded"
+        raise ClusterError(
+            f"the Dask cluster at {cluster.where}: {who}{more} has {what}; install anipipe {__version__} "
+            "there, as here"
+        )
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from anipipe.engine.freshness import State
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER, Records
-from anipipe.project import Experiment, walk
+from anipipe.guards import visible
+from anipipe.project import Experiment, Problem, walk
 from anipipe.suggest import no_joint
 
 #: Keys and sections whose stages this version lacks, and what that means where they are set.
@@ -23,8 +24,7 @@ NOT_YET = {
 }
 #: Values that are not the default and still ask for nothing that is lacking.
 _HARMLESS = {"triangulation.weights": ("score",)}
-
-
+_NOWHERE = "a link that leads nowhere (to a disk that is not mounted?)"
 #: Kinds of units whose jobs name joints.
 _POSED = ("video", "trial")
 
@@ -78,14 +78,18 @@ class Opened:
             if not self.folders or any(_touches(problem.where, folder) for folder in self.folders):
                 head = f"{problem.where}: cannot be processed\n" if problem.where else ""
                 texts.append(head + problem.message)
-        texts += [_nowhere(where) for where in self._dangling(known=True)]
+        texts += [f"{problem.where}: {problem.message}" for problem in self.unreachable()]
         return [*texts, *self._unknown_cameras(), *self._unknown_joints_of_no_job()]
+
+    def unreachable(self) -> list[Problem]:
+        """Return the links that lead nowhere, and behind which there were sessions before."""
+        return [Problem(visible(where), _NOWHERE) for where in self._dangling(known=True)]
 
     def notices(self) -> list[str]:
         """Say what a user should know about folders and settings."""
         settings = {id(unit.settings): unit.settings for unit in self.experiment.units}.values()
         texts = dict.fromkeys(text for resolved in settings for text in _without_effect(resolved))
-        lost = [_nowhere(where) for where in self._dangling(known=False)]
+        lost = [f"{visible(where)}: {_NOWHERE}" for where in self._dangling(known=False)]
         return [*self.experiment.notices, *lost, *texts]
 
     def _dangling(self, *, known: bool) -> list[str]:
@@ -228,10 +232,6 @@ def _without_effect(resolved: Resolved) -> Iterator[str]:
     for table, section in (("pose_2d_filtered", "filter"), ("pose_3d_filtered", "filter3d")):
         if table in config.summaries.csv and not lookup(config, f"{section}.enabled"):
             yield f"summaries.csv: there is no table {table} unless {section}.enabled = true"
-
-
-def _nowhere(where: str) -> str:
-    return f"{where}: a link that leads nowhere (to a disk that is not mounted?)"
 
 
 def _some(names: list[str]) -> str:

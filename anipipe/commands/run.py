@@ -188,7 +188,8 @@ def run(
             if lost:
                 sweeper.leave()
             else:
-                sweeper.end(clean=finished and not result.outcome.deaths)
+                told_of_all = request.executor != "dask"  # which may begin a lost job anew without a word
+                sweeper.end(clean=finished and told_of_all and not result.outcome.deaths)
     return result
 
 
@@ -215,7 +216,8 @@ def write_missing(opened: Opened) -> list[str]:
         [job.unit.group, job.unit.key, job.stage.name, str(plan_state), "; ".join(reasons)]
         for job, plan_state, reasons in _left_out(opened.plan)
     ]
-    rows += [[problem.where, "", "", "failed", problem.message] for problem in opened.experiment.problems]
+    unread = [*opened.experiment.problems, *opened.unreachable()]
+    rows += [[problem.where, "", "", "failed", problem.message] for problem in unread]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["session", "trial", "stage", "state", "reason"])

@@ -28,10 +28,10 @@ PROJECT = Path(__file__).parents[2]
 class Processes:
     """A scheduler and workers, each a process that can be killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, allowed_failures: int = 0) -> None:
         self.folder, self.file = folder, folder / "scheduler.json"
         self.environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-        self.environment |= {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+        self.environment |= {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures)}
         self.environment |= {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self.start_scheduler()
@@ -177,6 +177,8 @@ def test_where_there_are_no_workers_any_more_the_run_ends(processes: Processes, 
     cluster = Cluster(processes.connect, "here")
     assert cluster.workers(gpu=False) >= 1, "there are some, so that nothing is wrong"
     monkeypatch.setattr(cluster.client, "scheduler_info", lambda n_workers: {"workers": {}})
+    assert not cluster.workers(gpu=False), "from now on it counts"
+    time.sleep(0.01)
     with pytest.raises(ClusterError, match="has had no workers"):
         cluster.workers(gpu=False)
     cluster.close(kill=False)

@@ -417,6 +417,8 @@ def test_a_session_on_a_disk_that_is_not_mounted(lab: Lab):
     lab.run("run-all")
     away.rename(lab.root.parent / "unmounted")
     assert "treated: a link that leads nowhere" in lab.run("run-all", check=1)
+    missing = (lab.root / "summaries/missing.csv").read_text()
+    assert "treated,,,failed,a link that leads nowhere" in missing, "the tables are without it"
     (lab.root.parent / "unmounted").rename(away)
     lab.run("run-all")
     assert set(pd.read_csv(lab.root / "summaries/pose_3d.csv")["folder_2"]) == {"mouse1", "mouse2", "mouse3"}

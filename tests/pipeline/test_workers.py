@@ -10,12 +10,15 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from anipipe.commands import workers
+from anipipe import __version__
+from anipipe.commands import clusters, workers
 from anipipe.commands.workers import automatic_jobs, gpu_count, open_lanes
 from anipipe.config import Config
+from anipipe.engine.dask_executor import ClusterError
 from anipipe.engine.executors import InProcess, LocalProcesses
 from anipipe.networks.devices import choose
 from tests.conftest import Lab, make_lab
@@ -171,6 +174,29 @@ def test_what_slurm_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "SLURM takes no worker as [cluster] describes it" in said
     assert "sbatch says: invalid partition specified: fast" in said
     assert not (lab.root / ".anipipe/lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "others", "said"),
+    [
+        (__version__, [__version__, __version__], ""),
+        (None, [__version__], "the scheduler has no anipipe that can be loaded; install anipipe"),
+        (__version__, [__version__, "0.0.9"], "tcp://1 has anipipe 0.0.9; install anipipe"),
+        (__version__, [ImportError("numpy"), None], "tcp://0 and 1 more has no anipipe that can be loaded"),
+    ],
+)
+def test_a_cluster_without_anipipe_is_refused_before_anything_is_sent(scheduler, others, said) -> None:
+    class Client:
+        def run_on_scheduler(self, function, name):
+            assert function(name) == __version__, "it is the true name"
+            return scheduler
+
+        def run(self, function, name, on_error):
+            return {f"tcp://{number}": found for number, found in enumerate(others)}
+
+    cluster = SimpleNamespace(client=Client(), where="here")
+    with pytest.raises(ClusterError, match=said) if said else contextlib.nullcontext():
+        clusters._make_sure_of_versions(cluster)
 
 
 def test_a_cluster_that_is_not_there_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
