@@ -21,6 +21,7 @@ from anipipe.formats.poses3d import Pose3D
 from anipipe.formats.video import Video
 from anipipe.numerics.alignment import standardise
 from anipipe.numerics.aniposelib_triangulation import ENGINE
+from anipipe.numerics.calibration.pose_alarms import Trial, pose_alarms
 from anipipe.numerics.cameras import Rig
 from anipipe.numerics.reconstruction import InTime, Method, Reconstruction, Search, reconstruct
 from anipipe.numerics.subsets import Rule
@@ -43,6 +44,7 @@ _ONLY_WITH = {
         "reproj_error_threshold",
     ),
 }
+_ENOUGH = 1000  # points
 _RARE = 0.5  # share of the frames below which it is said that a joint is often missing
 #: Options that aniposelib has no use for.
 _NOT_ANIPOSELIB = ("weights", "ransac_rule", "ransac_threshold", "hypotheses")
@@ -127,6 +129,7 @@ def triangulate(
     weights = np.clip(scores, 0, None) if options.weights == "score" and _weighable(options) else None
     found = reconstruct(pixels, scores, cameras, options.method(joints), weights)
     _say_what_is_lost(found.points, joints, options)
+    _say_what_does_not_fit(cameras, pixels)
     _say_how(found, cameras.names, pixels, options)
     points, rotation, center = found.points, np.eye(3), np.zeros(3)
     if options.axes and options.reference_point:
@@ -314,6 +317,16 @@ def _say_what_is_lost(points: Floats, joints: Sequence[str], options: Triangulat
             f"3D in fewer than half of the frames for {', '.join(rare)}: in the others fewer than "
             f"{options.min_cams} cameras see it {least}"
         )
+
+
+def _say_what_does_not_fit(cameras: Rig, pixels: Floats) -> None:
+    """Tell of cameras that were moved or confused since they were calibrated: 3D comes out all the same."""
+    points = pixels[..., 0, :].reshape(len(cameras), -1, 2)
+    points = points[:, np.isfinite(points[..., 0]).sum(axis=0) >= 2]
+    some = points[:, :: len(points[0]) // _ENOUGH + 1]  # medians of as many are settled
+    for alarm in pose_alarms(cameras, [Trial(cameras.names, some)]):
+        if alarm.level == "critical":
+            _say(f"{alarm.text}. {alarm.remedy}")
 
 
 def _say(message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -28,6 +29,8 @@ from anipipe.commands.doctor import disk, experiment, gpu, installation, machine
 from anipipe.commands.doctor.findings import Finding, isolated
 from anipipe.commands.doctor.synchrony import Recording, judge
 from anipipe.doctor_views import report_lines, summary_line
+from anipipe.engine.freshness import State, Verdict
+from anipipe.engine.jobs import Job
 from anipipe.engine.lock import Lock
 from anipipe.errors import DataError
 from anipipe.formats.calibrations import write_calibration
@@ -505,6 +508,56 @@ def test_a_session_that_cannot_be_written(lab, found):
     finally:
         (lab.root / "mouse1").chmod(0o755)
     assert any("nothing can be written in mouse1: Permission denied" in text for text in texts)
+
+
+@experiment_only
+def test_on_a_full_disk_the_remedy_is_room(lab, found, monkeypatch):
+    def refuse(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    (one,) = [each for each in of(found(lab.root, "--quick", status=1), "critical") if "written" in each.text]
+    assert one.text.endswith("No space left on device") and one.remedy.startswith("make room")
+
+
+@experiment_only
+def test_a_conflict_is_one_warning_with_its_remedy(lab, found):
+    lab.run("pose-2d")
+    lab.run("pose-3d")
+    pose = lab.root / "mouse1/pose-3d/t1.csv"
+    pose.write_text(pose.read_text() + "\n")
+    config = lab.root / "config.toml"
+    config.write_text(config.read_text().replace("score_threshold = 0.5", "score_threshold = 0.4"))
+    (one,) = of(found(lab.root, "--quick"), "warning", "experiment")
+    assert one.about == "pose-3d mouse1/t1"
+    assert "was changed since anipipe made it" in one.text and "score_threshold: 0.5 -> 0.4" in one.text
+    assert one.remedy.startswith("to make it again") and "--force mouse1/pose-3d/t1.csv" in one.remedy
+
+
+def test_what_many_jobs_failed_with_is_told_once():
+    stage = SimpleNamespace(name="angles", fan_in=False)
+    jobs = [
+        Job(
+            stage,
+            SimpleNamespace(label=f"s/{name}"),
+            "s",
+            name,
+            None,
+            {},
+            {},
+            [],
+            {f"s/angles/{name}.csv": None},
+        )
+        for name in ("one", "two", "three")
+    ]
+    said = {job: Verdict(State.FAILED, (f"/lab/s/angles/{job.key}.csv: the disk is full",)) for job in jobs}
+    plan = SimpleNamespace(
+        jobs=jobs,
+        state=lambda job: State.FAILED,
+        verdicts={job: SimpleNamespace(verdict=verdict) for job, verdict in said.items()},
+    )
+    (one,) = experiment._kept_back(SimpleNamespace(plan=plan))
+    assert one.about == "angles s/one and 2 more" and one.text == "/lab/s/angles/one.csv: the disk is full"
 
 
 @experiment_only

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from anipipe.formats.calibrations import write_calibration
 from anipipe.formats.poses3d import read_pose_3d
-from anipipe.numerics.cameras import project
+from anipipe.numerics.cameras import Rig, project
 from anipipe.numerics.refinement import solver
 from tests.conftest import JOINTS, Lab, make_lab, make_rig, write_dlc_csv
 
@@ -34,8 +36,6 @@ def lab(tmp_path: Path) -> Lab:
     for name in ("control", "treated"):
         for path in sorted((made.root / name).rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()
-    from anipipe.formats.calibrations import write_calibration
-
     write_calibration(rig, made.root / "calibration/calibration.toml")
     time = np.arange(FRAMES)[:, None] / 15
     hip = np.concatenate([20 * np.sin(time), 10 * np.cos(time), 5 * time], axis=1)
@@ -201,3 +201,17 @@ def test_serial_and_parallel_runs_agree(lab: Lab):
     first = (lab.root / TRIAL).read_bytes()
     lab.run("pose-3d", "--force", TRIAL, "-j2")
     assert (lab.root / TRIAL).read_bytes() == first
+
+
+def test_cameras_that_do_not_fit_are_noted(lab: Lab):
+    """3D is made all the same: that the calibration is another's can only be told by what cameras see."""
+    assert "confused" not in lab.run("run-data") and "contradicts" not in lab.run("status", "--why")
+    first, second, *others = lab.rig.cameras
+    swapped = Rig((replace(first, name=second.name), replace(second, name=first.name), *others))
+    write_calibration(swapped, lab.root / "calibration/calibration.toml")
+    assert "cameras A and B are confused with each other" in lab.run("run-data")
+    third, fourth = others
+    moved = replace(third, translation=third.translation + np.array([100.0, 0, 0]))
+    write_calibration(Rig((first, second, moved, fourth)), lab.root / "calibration/calibration.toml")
+    assert "camera C contradicts all others" in lab.run("run-data")
+    assert "camera C contradicts all others" in lab.run("status", "--why")

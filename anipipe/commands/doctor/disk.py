@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -41,6 +42,8 @@ FAT = {"vfat", "msdos", "exfat"}
 #: Of a video as the camera wrote it: rarely more than this share is left of it in H.264.
 CONVERTED = 0.3
 _LARGEST_LOCK = 2**16  # bytes
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_MAKE_ROOM = "make room on this disk, or have your quota raised"
 _SHOWN = 3  # folders that are named of many
 
 
@@ -82,18 +85,19 @@ def _own(folder: Path) -> Path:
 
 def _rights(root: Path, homes: set[str], plan: Plan | None) -> Iterator[Finding]:
     """Try to write where records go; ask for the rights of the folders that results go to."""
-    refused = {}
+    refused: dict[str, OSError] = {}
     for home in sorted({"", *homes}):
         try:
             _probe(_own(root / home))
         except OSError as error:
-            refused[home or "."] = error.strerror or str(error)
+            refused[home or "."] = error
     results = {os.path.dirname(path) for job in plan.jobs for path in job.outputs} if plan else set()  # noqa: PTH120
     closed = [folder for folder in sorted(results) if not _is_open(root, folder)]
     closed = [folder for folder in closed if not any(_within(folder, home) for home in refused)]
     if refused:
-        reasons = ", ".join(dict.fromkeys(refused.values()))
-        mend = _mend(root, next(iter(refused)))
+        reasons = ", ".join(dict.fromkeys(error.strerror or str(error) for error in refused.values()))
+        full = all(error.errno in _FULL for error in refused.values())
+        mend = _MAKE_ROOM if full else _mend(root, next(iter(refused)))
         yield _found(
             "critical", "writing", f"nothing can be written in {_some(list(refused))}: {reasons}", mend
         )
@@ -143,7 +147,7 @@ def _mend(root: Path, folder: str) -> str:
             owner = path.stat().st_uid
             return (
                 f"it belongs to {_user(owner)}, and you are {_user(os.geteuid())}: have its owner run "
-                "chmod -R g+w for your group, or work on a copy. A full disk or quota refuses as well"
+                "chmod -R g+w for your group, or work on a copy"
             )
     return "ask for the right to write there, or work on a copy"
 

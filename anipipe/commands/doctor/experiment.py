@@ -15,7 +15,7 @@ from anipipe.commands.doctor.findings import Finding, Level, Step, isolated
 from anipipe.commands.doctor.recordings import CheckSize
 from anipipe.commands.opening import Opened
 from anipipe.engine.declare import Registry, Unit
-from anipipe.engine.freshness import State
+from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.jobs import Job
 
 SETTINGS, CALIBRATIONS, NETWORKS = "experiment", "calibration", "networks"
@@ -25,7 +25,7 @@ _LEVELS: dict[State, Level] = {
     State.FAILED: "warning",
     State.CONFLICT: "warning",
 }
-_LABEL = "{label}"  # stands for a unit's own name in what is said of many
+_LABEL, _OUTPUT = "\0label\0", "\0output{}\0"  # stand for a job's own names in what is said of many
 _ZIP = b"PK\x03\x04"  # what PyTorch's files begin with
 
 
@@ -61,18 +61,39 @@ def _settings(opened: Opened, units: Sequence[Unit]) -> Iterator[Finding]:
 def _kept_back(opened: Opened) -> Iterator[Finding]:
     """Tell which jobs cannot be begun, or went wrong: unknown joints, lacking calibrations and the like."""
     plan = opened.plan
-    alike: dict[tuple[Level, str], list[Job]] = {}
+    alike: dict[tuple[Level, str, str], list[Job]] = {}
     for job in plan.jobs:
-        state = plan.state(job)
-        level = _LEVELS.get(state)
+        level = _LEVELS.get(plan.state(job))
         if level is not None and job.selected and not job.stage.fan_in:  # those gather what there is
-            reasons = plan.verdicts[job].verdict.reasons
-            for reason in reasons[:1] if state is State.FAILED else reasons:  # the others follow from it
-                if not reason.endswith((" failed", " is blocked")):  # an echo of what is told itself
-                    alike.setdefault((level, reason.replace(job.unit.label, _LABEL)), []).append(job)
-    for (level, reason), jobs in alike.items():
-        more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
-        yield Finding(level, SETTINGS, f"{jobs[0].label}{more}", reason.replace(_LABEL, jobs[0].unit.label))
+            for reason, remedy in _reasons(plan.verdicts[job].verdict):
+                alike.setdefault((level, _general(reason, job), _general(remedy, job)), []).append(job)
+    for (level, reason, remedy), (job, *others) in alike.items():
+        about = f"{job.label} and {len(others)} more" if others else job.label
+        yield Finding(level, SETTINGS, about, _particular(reason, job), _particular(remedy, job))
+
+
+def _reasons(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """Yield why a job is not done, and what to do."""
+    reasons = verdict.reasons
+    if verdict.state is State.CONFLICT:  # what happened to it, and how to have it made again
+        yield "; ".join(reasons[:-1]), reasons[-1]
+    elif verdict.state is State.FAILED:  # the others follow from the first
+        yield reasons[0], ""
+    else:
+        yield from ((text, "") for text in reasons if not text.endswith((" failed", " is blocked")))  # echoes
+
+
+def _general(text: str, job: Job) -> str:
+    """Return what is said of a job as it would be said of any."""
+    for number, path in enumerate(job.outputs):
+        text = text.replace(path, _OUTPUT.format(number))
+    return text.replace(job.unit.label, _LABEL)
+
+
+def _particular(text: str, job: Job) -> str:
+    for number, path in enumerate(job.outputs):
+        text = text.replace(_OUTPUT.format(number), path)
+    return text.replace(_LABEL, job.unit.label)
 
 
 def calibration_findings(
