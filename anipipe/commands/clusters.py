@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ _LOUD = tuple(f"distributed{part}" for part in ("", ".client", ".core", ".nanny"
 _ANY_PORT = "127.0.0.1:0"  # of the page on which Dask shows itself: there may be other clusters
 #: Where SLURM's jobs write what they print, in the experiment.
 _LOGS = f"{OWN_FOLDER}/cluster"
+_KEPT = 30 * 86400.0  # seconds that they are kept
 Refill = Callable[[], None]
 #: A worker's death is the job's own; what is lost with it is begun anew by the run, which counts.
 #: Workers hold no results that could be put aside: one that has used much memory goes on, until it is ended,
@@ -198,6 +201,7 @@ def _slurm(settings: ClusterSettings, root: Path, count: int) -> tuple[Any, Refi
         raise UsageError('cluster.kind = "slurm" needs dask-jobqueue: pip install "anipipe[dask]"') from error
     logs = root / _LOGS
     logs.mkdir(parents=True, exist_ok=True)
+    _forget_old(logs)
     cluster = SLURMCluster(
         cores=1,
         processes=1,
@@ -225,6 +229,14 @@ def _slurm(settings: ClusterSettings, root: Path, count: int) -> tuple[Any, Refi
     text = "workers are jobs of SLURM, and start when it has room for them (squeue --me)"
     warnings.warn(text, Notice, stacklevel=2)
     return cluster, partial(cluster.scale, count)
+
+
+def _forget_old(logs: Path) -> None:
+    """Remove what workers of long ago have printed: a night leaves a file for each."""
+    for path in logs.iterdir():
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.is_symlink() and time.time() - path.stat().st_mtime > _KEPT:
+                path.unlink()
 
 
 def _try_out(spec: dict[str, Any]) -> None:

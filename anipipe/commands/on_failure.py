@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,11 @@ def parse(command: str) -> list[str]:
         raise UsageError("--on-failure: names no command")
     # Not in the way of POSIX, in which a backslash of a Windows path would be taken away.
     return [word.strip('"') for word in words] if os.name == "nt" else words
+
+
+def is_there(words: Sequence[str]) -> bool:
+    """Say whether a command can be started, as far as can be told without doing so."""
+    return shutil.which(words[0]) is not None
 
 
 def call(

@@ -23,6 +23,7 @@ from typing import Protocol
 from anipipe.engine.lock import is_running
 
 _INTERVAL = 0.5  # seconds between two words of one job
+_LONGEST = 1e8  # seconds, three years: the system's clock for alarms counts no further than some thousands
 _FORMAT = struct.Struct("<qq")
 _METER = re.compile(r"anipipe-(\d+)-[0-9a-f]{8}-\d+")
 
@@ -56,7 +57,7 @@ class Patience:
 
     def allowed(self, done: int, total: int) -> float:
         """Return how many seconds may pass until the next word."""
-        return self.seconds + (0.0 if done else self.per_unit * total)
+        return min(self.seconds + (0.0 if done else self.per_unit * total), _LONGEST)
 
 
 class Alarm:

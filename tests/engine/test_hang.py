@@ -47,3 +47,8 @@ def test_patience_is_for_workers(lab: Lab) -> None:
     """What runs in this process would take all with it."""
     lab.put("a/source/one.txt", "SLOW")
     assert not lab.run(InProcess(), patience=Patience(0.01)).failed
+
+
+def test_patience_without_end_is_as_good_as_none(lab: Lab) -> None:
+    done = lab.run(LocalProcesses(2), only=["upper"], patience=Patience(1e300, 1e300))
+    assert len(done.made) == 4 and not done.failed

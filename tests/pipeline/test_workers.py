@@ -199,6 +199,15 @@ def test_a_cluster_without_anipipe_is_refused_before_anything_is_sent(scheduler,
         clusters._make_sure_of_versions(cluster)
 
 
+def test_what_workers_printed_long_ago_is_removed(tmp_path: Path) -> None:
+    for name, days in (("old.out", 31), ("new.out", 29)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - days * 86400,) * 2)
+    (tmp_path / "folder").mkdir()
+    clusters._forget_old(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"new.out", "folder"}
+
+
 def test_a_cluster_that_is_not_there_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     config = lab.root / "config.toml"
     text = config.read_text()
