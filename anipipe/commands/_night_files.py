@@ -18,7 +18,7 @@ from typing import Any
 from anipipe.commands._night_past import load
 from anipipe.engine.journal import LOG, REPORT, rotate, stamp, stamped
 from anipipe.errors import Notice, UsageError
-from anipipe.formats.night_page import MARK, index_page, night_page
+from anipipe.formats.night_page import MARK, index_page, night_page, tally
 from anipipe.guards import open_regular, visible
 
 PAGE = ".html"
@@ -45,6 +45,7 @@ class Reports:
     def __init__(self, folder: Path | None) -> None:
         self.name = stamp(secrets.token_hex(2))
         self.trouble = ""
+        self._tallies: dict[str, Json] = {}
         self.folder = self._usable(folder)
 
     def say(self, line: str) -> None:
@@ -53,9 +54,9 @@ class Reports:
             self._write_line(self.folder, line)
 
     def earlier(self) -> Iterator[Json]:
-        """Yield the reports of the nights before, the newest first."""
+        """Yield the reports of the nights before, the newest first; each may be large."""
         for name in reversed(stamped(self.folder)):
-            report = load(self.folder / f"{name}{REPORT}") if name != self.name else None
+            report = self._load(name) if name != self.name else None
             if report is not None:
                 yield report
 
@@ -89,11 +90,18 @@ class Reports:
         _replace(self.folder / INDEX, index_page([self._listed(name) for name in stamped(self.folder)[::-1]]))
         return page, data
 
+    def _load(self, name: str) -> Json | None:
+        report = load(self.folder / f"{name}{REPORT}")
+        if report is not None:
+            self._tallies[name] = tally(report)
+        return report
+
     def _listed(self, name: str) -> Json:
         """Return what the list of nights tells of one; of one that was killed there is only the log."""
-        report = load(self.folder / f"{name}{REPORT}") or {"started": name[:19], "exit_status": None}
+        if name not in self._tallies:
+            self._load(name)
         files = [suffix for suffix in (PAGE, REPORT, LOG) if (self.folder / f"{name}{suffix}").exists()]
-        return {**report, "name": name, "files": files}
+        return {"started": name[:19], **self._tallies.get(name, {}), "name": name, "files": files}
 
     def _usable(self, folder: Path | None) -> Path:
         """Return a folder in which the log could be begun."""

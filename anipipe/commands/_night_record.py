@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from anipipe.commands import status as states
+from anipipe.commands._night_past import Known
 from anipipe.commands.opening import Opened
 from anipipe.engine.digest import size_in
 from anipipe.engine.freshness import State, Verdict
@@ -131,32 +133,74 @@ def disk_use(opened: Opened) -> Json:
     return used | {"free": usage.free, "size": usage.total}
 
 
-def changes(now: Json, before: Json | None, stamp: str) -> Json | None:
-    """Return what has changed since an earlier report, and date the failures: since when, how many nights.
+def compared(opened: Opened, now: Json, before: Known | None, tried: Container[str], stamp: str) -> Json:
+    """Return what has changed since an earlier night, and what this one cannot tell.
 
     Parameters
     ----------
+    opened : Opened
     now
-        A record with :func:`state_of`; its failures are dated.
-    before
-        The record of the same experiment; None if there is none.
+        Its :func:`state_of`; failures are dated in it: since when, and in how many nights.
+    before : Known, optional
+        None if no earlier night has looked into the experiment.
+    tried
+        Labels of the jobs that ran this night.
     stamp
-        When this night began.
+        When it began.
+
+    Returns
+    -------
+    dict
+        ``changes``; and ``carried``, for the next night: sessions that were not looked at, and failures that
+        were not tried again. They are neither gone nor mended.
     """
-    then = {failure["job"]: failure for failure in (before or {}).get("failed", ())}
+    plan, sessions = opened.plan, [unit.label for unit in opened.experiment.of("session")]
+    known = before or Known({}, tuple(sessions))
     for failure in now["failed"]:
-        known = then.get(failure["job"], {})
-        failure["since"], failure["nights"] = known.get("since", stamp), known.get("nights", 0) + 1
+        then = known.failures.get(failure["job"], {})
+        failure["since"], failure["tried"] = then.get("since", stamp), failure["job"] in tried
+        failure["nights"] = max(then.get("nights", 0) + failure["tried"], 1)
+
+    there = {*now["sessions"], states.WHOLE}
+    unseen = {name: _is_gone(opened, name) for name in known.sessions if name not in there}
+    hidden = [name for name, is_gone in unseen.items() if not is_gone]
+    new = there.difference(known.sessions)
+    found = {job.label: plan.state(job) if job.selected else None for job in plan.jobs}
+    recovered = [label for label in known.failures if (state := found.get(label)) and state.current]
+    untried = [
+        {"job": label, **failure}
+        for label, failure in known.failures.items()
+        if (label in found or failure.get("session") in hidden) and not _is_settled(found.get(label))
+    ]
+    told = {"carried": {"failed": untried, "sessions": hidden}}
     if before is None:
-        return None
-    failing = {failure["job"]: None for failure in now["failed"]}
-    here, there = ({name: None for name in record.get("sessions", ())} for record in (now, before))
-    return {
-        "newly_failing": [job for job in failing if job not in then],
-        "recovered": [job for job in then if job not in failing],
-        "new_sessions": [name for name in here if name not in there and name != states.WHOLE],
-        "removed_sessions": [name for name in there if name not in here and name != states.WHOLE],
+        return {"changes": None, **told}
+    changes = {
+        "newly_failing": [job["job"] for job in now["failed"] if job["job"] not in known.failures],
+        "recovered": recovered,
+        "not_tried": [failure["job"] for failure in untried],
+        "new_sessions": [name for name in sessions if name in new],
+        "removed_sessions": [name for name, is_gone in unseen.items() if is_gone],
     }
+    return {"changes": changes, **told}
+
+
+def _is_settled(state: State | None) -> bool:
+    """Say whether a job, of which nothing is known if it was not selected, failed this night or need not."""
+    return state is not None and (state.current or state in (State.FAILED, State.SPARED))
+
+
+def _is_gone(opened: Opened, session: str) -> bool:
+    """Say whether a session that is not in the table was meant to be, and is not on disk either."""
+    folders, experiment = opened.folders, opened.experiment
+    amiss = [*experiment.dangling, *(problem.where for problem in experiment.problems)]
+    is_meant = not folders or _is_within(session, folders)
+    is_there = os.path.exists(experiment.root / session)  # noqa: PTH110 - never raises
+    return is_meant and not is_there and not _is_within(session, amiss)
+
+
+def _is_within(session: str, folders: Iterable[str]) -> bool:
+    return any(folder and f"{session}/".startswith(f"{folder}/") for folder in folders)
 
 
 def verdict_of(record: Mapping[str, Any]) -> str:
@@ -173,6 +217,13 @@ def verdict_of(record: Mapping[str, Any]) -> str:
     if record.get("waiting"):
         return "waiting"
     return "done" if record.get("done") else "up to date"
+
+
+def left_over(opened: Opened) -> str:
+    """Return in words how much is not done of what was selected."""
+    plan = opened.plan
+    left = sum(job.selected and not _is_settled(plan.state(job)) for job in plan.jobs)
+    return f"what was finished is kept, and the next night does what is left to do (jobs: {left})"
 
 
 def stamp_now() -> str:

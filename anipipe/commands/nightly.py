@@ -14,16 +14,18 @@ from pathlib import Path
 from anipipe import __version__
 from anipipe.commands import _night_record as recording
 from anipipe.commands._night_files import Reports, check_ours, warnings_to
+from anipipe.commands._night_past import Past
 from anipipe.commands._night_record import Gathered, Json
 from anipipe.commands.growing import Look, growing, recordings
-from anipipe.commands.night_places import default_folder, find
+from anipipe.commands.night_places import default_folder, find, vanished
 from anipipe.commands.opening import Opened
 from anipipe.commands.run import Request, Result, prepare, run
 from anipipe.commands.workers import ExecutorName
 from anipipe.config import Config
 from anipipe.engine.declare import Registry
 from anipipe.engine.outcome import Both, Observer, Silent
-from anipipe.errors import INTERRUPTED, LockedError, UsageError
+from anipipe.errors import INTERRUPTED, AnipipeError, LockedError, UsageError
+from anipipe.project import absolute
 
 #: Raised when the meaning of something in a report changes.
 SCHEMA = 1
@@ -128,7 +130,8 @@ def nightly(
     """Bring all experiments up to date, and write the report.
 
     Whatever goes wrong with one experiment, others go on. What was done until an interruption is reported
-    before that is passed on.
+    before that is passed on. Nothing is done, and that reported elsewhere, if the report would replace
+    somebody else's page in the folder that is asked for.
 
     Parameters
     ----------
@@ -141,23 +144,34 @@ def nightly(
     ------
     OSError
         If the report cannot be written anywhere.
-    UsageError
-        If it would replace somebody else's page in the folder that is asked for.
     """
-    if night.folder is not None:
-        check_ours(night.folder)
-    return _Course(night, registry, observe).run()
+    try:
+        if night.folder is not None:
+            check_ours(night.folder)
+    except UsageError as error:
+        problem = {"where": str(night.folder), "message": str(error)}
+        return _Course(replace(night, folder=None), registry, observe, {}, [problem]).run()
+    return _Course(night, registry, observe, *find(night.roots)).run()
 
 
 class _Course:
-    def __init__(self, night: Night, registry: Registry, observe: Callable[[Opened], Observer]) -> None:
-        self.night, self.registry, self.observe = night, registry, observe
-        found, self.problems = find(night.roots)
-        self.reports = Reports(night.folder or default_folder(night.roots, found))
-        self.works = [_Work(root, parts, Gathered(self.reports.say)) for root, parts in found.items()]
-        self.keep = Config().nightly.keep
+    def __init__(
+        self,
+        night: Night,
+        registry: Registry,
+        observe: Callable[[Opened], Observer],
+        found: dict[Path, list[Path]],
+        problems: list[dict[str, str]],
+    ) -> None:
+        self.night, self.registry, self.observe, self.problems = night, registry, observe, problems
         self.started, self._began = recording.stamp_now(), time.monotonic()
-        self._earlier: dict[str, Json] | None = None
+        self.roots = [str(absolute(root)) for root in night.roots]
+        self.reports = Reports(night.folder or default_folder(night.roots, found))
+        self.past = Past(self.reports.earlier())
+        self.works = [_Work(root, parts, Gathered(self.reports.say)) for root, parts in found.items()]
+        gone = vanished(self.past.found(self.roots), found, problems)
+        self.gone = [record for record in gone if self.past.of(record["root"]) is not None]
+        self.keep = Config().nightly.keep
 
     def run(self) -> Morning:
         interrupted = False
@@ -174,6 +188,8 @@ class _Course:
     def _all(self) -> None:
         for problem in self.problems:
             self.reports.say(f"problem: {problem['message']}")
+        for record in self.gone:
+            self.reports.say(f"problem: {record['error']}")
         look = self._first_look()
         for work in self.works:
             self._attempt(work, look)
@@ -246,7 +262,10 @@ class _Course:
             self._log(work)
 
     def _run(self, work: _Work, opened: Opened, request: Request, look: Look) -> Result:
+        begun = []
+
         def leave_growing(opened: Opened) -> None:
+            begun.append(opened)
             left = growing(opened, look)
             work.waiting = [opened.disk.path(path) for path in left]
             if left:
@@ -256,7 +275,13 @@ class _Course:
         def observed(opened: Opened) -> Observer:
             return Both(work.gathered, self.observe(opened))
 
-        return run(opened, request, command=list(self.night.command), observe=observed, before=leave_growing)
+        command = list(self.night.command)
+        try:
+            return run(opened, request, command=command, observe=observed, before=leave_growing)
+        except LockedError as error:
+            if not begun:
+                raise
+            raise AnipipeError(f"{error}; {recording.left_over(opened)}") from error
 
     def _record(
         self, work: _Work, opened: Opened | None, result: Result | None, error: BaseException | None
@@ -271,22 +296,13 @@ class _Course:
             if opened is not None and len(opened.plan.verdicts) == len(opened.plan.jobs):
                 record |= recording.state_of(opened)
                 record["notices"] = opened.notices()
-                record["changes"] = recording.changes(record, self._before(work.root), self.started)
+                before = self.past.of(str(work.root))
+                record |= recording.compared(opened, record, before, work.gathered.ran, self.started)
         except Exception as caught:  # a defect of the report must not end the night
             error = error or caught
         if error is not None:
             record |= recording.explained(error)
         return record
-
-    def _before(self, root: Path) -> Json | None:
-        """Return what the last night that could look into an experiment had to say of it."""
-        if self._earlier is None:
-            self._earlier = {}
-            for report in self.reports.earlier():
-                for record in report.get("experiments", ()):
-                    if "sessions" in record:
-                        self._earlier.setdefault(record.get("root", ""), record)
-        return self._earlier.get(str(root))
 
     def _log(self, work: _Work) -> None:
         record = work.record
@@ -305,6 +321,7 @@ class _Course:
             records.append(
                 {"root": str(work.root), "verdict": verdict, "seconds": round(work.seconds, 3), **record}
             )
+        records += self.gone
         statuses = [record["exit_status"] for record in records if not record.get("left_out")]
         statuses += [UNUSABLE for _ in self.problems]
         report = {
@@ -315,7 +332,7 @@ class _Course:
             "pid": os.getpid(),
             "python": sys.executable,
             "command": list(night.command),
-            "roots": [str(root) for root in night.roots],
+            "roots": self.roots,
             "started": self.started,
             "ended": recording.stamp_now(),
             "seconds": round(time.monotonic() - self._began, 3),

@@ -30,6 +30,7 @@ Record = Mapping[str, Any]
 VERDICTS = {
     "failed": "bad",
     "unusable": "bad",
+    "gone": "bad",
     "interrupted": "warn",
     "locked": "warn",
     "unfinished": "warn",
@@ -143,6 +144,7 @@ def _changes(record: Record) -> str:
 _CHANGES = {
     "newly_failing": "newly failing",
     "recovered": "failed before, and does not any more",
+    "not_tried": "failed before, and was not tried",
     "new_sessions": "new sessions",
     "removed_sessions": "sessions that are gone",
 }

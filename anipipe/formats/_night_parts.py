@@ -151,8 +151,11 @@ def unfolding(parts: Sequence[str], what: str, few: int) -> str:
 
 def failure(told: Mapping[str, Any]) -> str:
     """Return a failure, with the end of its traceback folded away."""
-    nights = told.get("nights", 1)
-    age = "new" if nights == 1 else f"for {nights} nights, since {clock(told.get('since'))}"
+    nights, tried = told.get("nights", 1), told.get("tried", True)
+    age = (
+        "new" if nights == 1 and tried else f"for {number(nights, 'night')}, since {clock(told.get('since'))}"
+    )
+    age += "" if tried else ", not tried now"
     trace = told.get("traceback")
     more = folded("end of the traceback", f"<pre>{lines(trace)}</pre>") if trace else ""
     return (

@@ -15,7 +15,7 @@ from anipipe.formats._night_experiment import VERDICTS, chip, experiment
 from anipipe.formats._night_parts import clock, duration, line, lines, number, table
 from anipipe.formats._night_style import STYLE
 
-__all__ = ["MARK", "VERDICTS", "index_page", "night_page", "verdict"]
+__all__ = ["MARK", "VERDICTS", "index_page", "night_page", "tally", "verdict"]
 
 #: By this a page is known to be a night's, near its beginning.
 MARK = '<meta name="generator" content="anipipe nightly">'
@@ -60,23 +60,32 @@ def night_page(report: Record) -> str:
     return _page("Night report", parts)
 
 
+def tally(report: Record) -> dict[str, Any]:
+    """Return what the list of nights tells of one: a small part of its report."""
+    records = report["experiments"]
+    return {
+        "started": report["started"],
+        "seconds": report["seconds"],
+        "level": verdict(report)[0],
+        "word": _WORDS.get(report["exit_status"], "failed"),
+        "done": sum(record.get("done", 0) for record in records),
+        "failed": sum(len(record.get("failed", ())) for record in records),
+    }
+
+
 def index_page(nights: Sequence[Record]) -> str:
     """Draw the list of nights.
 
     Parameters
     ----------
     nights : sequence of mapping
-        Their reports, the newest first, each with ``name`` and the ``files`` that there are of it (suffixes);
-        of a night that was killed there is hardly more than that.
+        A :func:`tally` of each, the newest first, with its ``name`` and the ``files`` that there are of it
+        (suffixes); of a night that was killed there is only ``started`` besides.
     """
     rows = []
     for night in nights:
-        records = night.get("experiments", ())
-        if night["exit_status"] is None:
-            there = ".json" in night["files"]
-            level, word = "warn", "its report cannot be read" if there else "killed, or still running"
-        else:
-            level, word = verdict(night)[0], _WORDS.get(night["exit_status"], "failed")
+        unread = "its report cannot be read" if ".json" in night["files"] else "killed, or still running"
+        level, word = night.get("level", "warn"), night.get("word", unread)
         links = [
             f'<a href="{line(night["name"] + suffix)}">{_FILES[suffix]}</a>' for suffix in night["files"]
         ]
@@ -84,8 +93,8 @@ def index_page(nights: Sequence[Record]) -> str:
             [
                 clock(night["started"]),
                 f'<td><span class="chip {level}">{word}</span></td>',
-                str(sum(record.get("done", 0) for record in records)),
-                str(sum(len(record.get("failed", ())) for record in records)),
+                str(night.get("done", 0)),
+                str(night.get("failed", 0)),
                 duration(night["seconds"]) if "seconds" in night else "",
                 " ".join(links),
             ]
@@ -116,7 +125,7 @@ def verdict(report: Record) -> tuple[str, str]:
             faults.append(f"{len(bad)} of {number(len(records), 'experiment')} {need} a look")
         if report["problems"]:
             faults.append(f"{number(len(report['problems']), 'folder')} could not be used")
-        rest = told if done else "nothing else had to be done"
+        rest = told if done else "nothing else had to be done" if records else "nothing was done"
         return "bad", f"{' and '.join(faults)}; {rest}."
     if left:
         return "warn", f"Time was up: {told}, {left} left for the next night."

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +22,7 @@ _OF_THE_SYSTEM, _ENVIRONMENT = ("lost+found", "site-packages", "node_modules"), 
 #: Folders within one another that are looked into; a loop of mounted disks has no end.
 DEEPEST = 99
 _LOOKED_AT = 200  # keys of a file, to know whose it is
+_OF_A_FILE = re.compile(r"[^/]\.[A-Za-z]\w{0,4}$")
 
 
 def find_experiments(paths: Sequence[Path]) -> dict[Path, list[Path]]:
@@ -28,36 +31,104 @@ def find_experiments(paths: Sequence[Path]) -> dict[Path, list[Path]]:
     Returns
     -------
     dict
-        Experiment folder to the folders of it that were named; none if it was named as a whole.
+        :attr:`Search.experiments`.
 
     Raises
     ------
     UsageError
         If a path does not exist, or no experiment is there.
     """
-    found: dict[Path, list[Path]] = {}
+    search = Search()
     for path in paths:
+        search.look(path)
+    return search.experiments
+
+
+@dataclass
+class Search:
+    """What was found under the paths that were looked at.
+
+    Attributes
+    ----------
+    experiments : dict
+        Experiment folder to the folders of it that were named; none if it was named as a whole. One that
+        links lead to as well is one, under the name by which it was found first.
+    lost : list of Path
+        Links on the way that lead nowhere, as they do while a disk is not mounted; those to files by their
+        names are none of ours.
+    """
+
+    experiments: dict[Path, list[Path]] = field(default_factory=dict)
+    lost: list[Path] = field(default_factory=list)
+    _named: dict[str, Path] = field(default_factory=dict, init=False)
+
+    def look(self, path: Path) -> None:
+        """Find the experiments that a path is in, is, or holds.
+
+        Raises
+        ------
+        UsageError
+            If it does not exist, or no experiment is there.
+        """
         if not path.exists():
             raise UsageError(f"{path}: there is no such folder")
         path = absolute(path)
         folder = path if path.is_dir() else path.parent
         root = experiment_above(folder)
         if root is not None:
-            parts = found.setdefault(root, [] if root == folder else [folder])
-            if root == folder:
-                parts.clear()
-            elif parts and folder not in parts:
-                parts.append(folder)
-            continue
-        below = list(_experiments_below(folder))
+            self._add(root, folder)
+            return
+        below = list(self._below(folder, set()))
         if not below:
             raise UsageError(
                 f"{path}: no {CONFIG} here, above or below, so this is no experiment; "
                 "`anipipe init` writes one"
             )
         for root in below:
-            found.setdefault(root, []).clear()
-    return found
+            self._add(root, root)
+
+    def _add(self, root: Path, folder: Path) -> None:
+        known = self._named.setdefault(os.path.realpath(root), root)
+        is_new = known not in self.experiments
+        parts = self.experiments.setdefault(known, [])
+        if root == folder:
+            parts.clear()
+        elif (is_new or parts) and (part := known / folder.relative_to(root)) not in parts:
+            parts.append(part)
+
+    def _below(self, folder: Path, visited: set[tuple[int, int]], depth: int = 0) -> Iterator[Path]:
+        """Yield the experiments in a folder; links are followed, each folder once."""
+        if depth > DEEPEST:
+            return
+        try:
+            stat = folder.stat()
+            if (stat.st_dev, stat.st_ino) in visited:
+                return
+            visited.add((stat.st_dev, stat.st_ino))
+            if (folder / _ENVIRONMENT).exists():  # of Python, with anipipe and its templates in it
+                return
+            if is_ours(folder / CONFIG):
+                yield folder
+                return
+            entries = [
+                entry
+                for entry in sorted(os.scandir(folder), key=lambda entry: natural(entry.name))
+                if entry.name[0] != "." and entry.name not in _OF_THE_SYSTEM
+            ]
+            below = [entry for entry in entries if entry.is_dir()]
+            self.lost += [folder / entry.name for entry in entries if _is_lost(entry)]
+        except OSError:
+            yield folder  # what cannot be looked into is told as an experiment that cannot be opened
+            return
+        for entry in sorted(below, key=lambda entry: entry.is_symlink()):
+            yield from self._below(folder / entry.name, visited, depth + 1)
+
+
+def _is_lost(entry: os.DirEntry[str]) -> bool:
+    """Say whether an entry is a link that leads nowhere, and not to what its name says is a file."""
+    if not entry.is_symlink() or os.path.exists(entry.path):  # noqa: PTH110 - never raises
+        return False
+    return not any(_OF_A_FILE.search(name) for name in (entry.name, str(Path(entry.path).readlink())))
 
 
 def absolute(path: Path) -> Path:
@@ -131,33 +202,3 @@ def judge_link(root: Path, link: str) -> tuple[bool, str]:
         f"{link} is a link into another experiment, {other}: results are written there, over those of its "
         "own; link its folder of videos into a session of this experiment instead"
     )
-
-
-def _experiments_below(
-    folder: Path, visited: set[tuple[int, int]] | None = None, depth: int = 0
-) -> Iterable[Path]:
-    """Yield the experiments in a folder; links are followed, each folder once."""
-    visited = set() if visited is None else visited
-    if depth > DEEPEST:
-        return
-    try:
-        stat = folder.stat()
-        if (stat.st_dev, stat.st_ino) in visited:
-            return
-        visited.add((stat.st_dev, stat.st_ino))
-        if (folder / _ENVIRONMENT).exists():  # of Python, with anipipe and its templates in it
-            return
-        if is_ours(folder / CONFIG):
-            yield folder
-            return
-        entries = sorted((entry for entry in os.scandir(folder)), key=lambda entry: natural(entry.name))
-        below = [
-            entry
-            for entry in entries
-            if entry.name[0] != "." and entry.name not in _OF_THE_SYSTEM and entry.is_dir()
-        ]
-    except OSError:
-        yield folder  # what cannot be looked into is told as an experiment that cannot be opened
-        return
-    for entry in sorted(below, key=lambda entry: entry.is_symlink()):
-        yield from _experiments_below(folder / entry.name, visited, depth + 1)

@@ -10,7 +10,7 @@ import pytest
 
 from anipipe.engine.freshness import State
 from anipipe.formats._night_parts import LOOKS, duration, size
-from anipipe.formats.night_page import MARK, index_page, night_page, verdict
+from anipipe.formats.night_page import MARK, index_page, night_page, tally, verdict
 
 EVIL = "<script>alert('x')</script>&\"\n\x1b[31m\u202e\udce9"
 SEEN = r"<script>alert('x')</script>&\"\n\x1b[31m\u202e\udce9".replace('\\"', '"')
@@ -95,7 +95,10 @@ def test_everything_that_went_wrong_is_shown_without_unfolding():
                 record(
                     "/lab/bad",
                     "failed",
-                    failed=[failing("pose-2d s1/t_A", nights=3, since="2024-02-28T02:00:00+0100")],
+                    failed=[
+                        failing("pose-2d s1/t_A", nights=3, since="2024-02-28T02:00:00+0100"),
+                        failing("pose-2d s1/t_B", tried=False, since="2024-02-29T02:00:00+0100"),
+                    ],
                     blocked=[{"job": "calibrate s9", "reasons": ["no recordings of the board"]}],
                     blocked_after=4,
                     conflicts=[{"job": "pose-3d s2/t", "reasons": ["it was changed"]}],
@@ -108,11 +111,13 @@ def test_everything_that_went_wrong_is_shown_without_unfolding():
                     changes={
                         "newly_failing": ["a job"],
                         "recovered": ["b job"],
+                        "not_tried": ["c job"],
                         "new_sessions": ["s8"],
                         "removed_sessions": ["s0"],
                     },
                 ),
                 record("/lab/off", "left out"),
+                record("/lab/lost", "gone", error="is gone since the last night"),
                 record("/lab/taken", "locked", error="is being processed by process 7"),
                 problems=[{"where": "/gone", "message": "/gone: there is no such folder"}],
                 exit_status=1,
@@ -121,7 +126,13 @@ def test_everything_that_went_wrong_is_shown_without_unfolding():
     )
     shown = page.text(folded=False)
     for text in (
-        *("pose-2d s1/t_A", "it is damaged", "for 3 nights, since 2024-02-28 02:00", "calibrate s9"),
+        *(
+            "pose-2d s1/t_A",
+            "it is damaged",
+            "for 3 nights, since 2024-02-28 02:00",
+            "for 1 night, since 2024-02-29 02:00, not tried now",
+            "calibrate s9",
+        ),
         *("no recordings of the board", "4 jobs could not be begun", "pose-3d s2/t", "it was changed"),
         *(
             "8 jobs left",
@@ -130,8 +141,15 @@ def test_everything_that_went_wrong_is_shown_without_unfolding():
             "s4: cannot be processed",
             "newly failing: a job",
         ),
-        *("does not any more: b job", "new sessions: s8", "that are gone: s0", "by process 7"),
-        *("/gone: there is no such folder", "nightly.enabled = false", "1 of 4 experiments needs a look"),
+        *(
+            "does not any more: b job",
+            "was not tried: c job",
+            "new sessions: s8",
+            "that are gone: s0",
+            "by process 7",
+        ),
+        *("is gone since the last night", "for 1 night, since 2024-02-29 02:00, not tried now"),
+        *("/gone: there is no such folder", "nightly.enabled = false", "2 of 5 experiments need a look"),
     ):
         assert text in shown, text
     assert "Traceback: its end" in page.text() and "Traceback: its end" not in shown
@@ -246,20 +264,22 @@ def test_a_page_says_near_its_beginning_whose_it_is():
 def test_the_list_of_nights_leads_to_each():
     nights = [
         {
-            **report(record(verdict="failed", done=3, failed=[failing("a")])),
+            **tally(report(record(verdict="failed", done=3, failed=[failing("a")]))),
+            "name": "2024-03-01T02-00-00-abcd",
             "files": [".html", ".json", ".log"],
         },
         {
             "name": "2024-02-29T02-00-00-dead",
             "started": "2024-02-29T02-00-00",
-            "exit_status": None,
             "files": [".log"],
         },
     ]
     page = Page(index_page(nights))
     names = {f"2024-03-01T02-00-00-abcd{end}" for end in (".html", ".json", ".log")}
     assert page.links == names | {"2024-02-29T02-00-00-dead.log"}
-    assert "killed, or still running" in page.text() and "failed" in page.text()
+    rows = [row.split() for row in page.text().splitlines() if "2024" in row]
+    assert rows[0][1:4] == ["02:00failed313", "h", "30"], "failed: 3 done, 1 failure, 3 h 30 min"
+    assert "killed, or still running" in page.text()
 
 
 def test_amounts_are_easy_to_read():

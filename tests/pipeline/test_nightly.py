@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -28,11 +29,13 @@ from anipipe.cli import invoke
 from anipipe.commands import _night_files, _night_record, night_templates, on_failure
 from anipipe.commands import nightly as nights
 from anipipe.commands.growing import Look
-from anipipe.commands.night_places import next_time
+from anipipe.commands.night_places import find, next_time, vanished
 from anipipe.commands.nightly import Morning, Night, nightly, overall
 from anipipe.commands.run import Request
+from anipipe.engine.journal import stamped
 from anipipe.engine.lock import Lock
 from anipipe.errors import UsageError
+from anipipe.formats.night_page import tally
 from anipipe.stages import REGISTRY
 from tests.conftest import write_dlc_csv
 from tests.formats.videos import record
@@ -78,7 +81,12 @@ def put(path: Path, content: bytes, age: float = OLD) -> None:
 
 @pytest.fixture
 def run_night(base: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Morning]:
-    """Runs a night with all jobs in this process, which is quick; ``settling`` is done between two looks."""
+    """Runs a night with all jobs in this process, which is quick; ``settling`` is done between two looks.
+
+    Each has a second of its own, by which reports are put in order.
+    """
+    seconds = itertools.count()
+    monkeypatch.setattr(_night_files, "stamp", lambda token: f"2030-03-01T02-00-{next(seconds):02d}-{token}")
     monkeypatch.setattr(nights, "Request", lambda *a, **k: replace(Request(*a, **k), apart=False, jobs=1))
 
     def run(*roots: Path, settling: Callable[[], object] = lambda: None, **more) -> Morning:
@@ -276,6 +284,8 @@ def test_a_failure_that_was_not_tried_again_for_lack_of_time_still_is_one(base, 
     morning = run_night(until=datetime.now() - timedelta(minutes=1))
     assert morning.exit_status == 1 and verdicts(morning)["one"] == "failed"
     assert records(morning)["one"]["put_off"] and not records(morning)["one"]["done"]
+    (failure,) = records(morning)["one"]["failed"]
+    assert failure["nights"] == 1 and not failure["tried"]
 
 
 def test_until_is_the_next_such_time():
@@ -453,6 +463,7 @@ ODD = [
     {"a": 1},
     [],
     None,
+    *({**REPORT, "roots": wrong} for wrong in (1, [[]])),
     *({**REPORT, key: "x"} for key in ("experiments", "seconds", "exit_status", "interrupted", "problems")),
     *({**REPORT, key: None} for key in ("started", "experiments", "seconds")),
     *({**REPORT, "seconds": wrong} for wrong in (float("inf"), float("nan"), 10**400)),
@@ -462,7 +473,8 @@ ODD = [
         for wrong in (
             *({"verdict": "of later"}, {"verdict": []}, {"root": {}}, {"done": "x"}, {"put_off": []}),
             *({"failed": 1}, {"failed": [1]}, {"failed": [{"job": []}]}, {"failed": [{"nights": "x"}]}),
-            *({"failed": [{"job": "a", "nights": []}]}, {"sessions": 1}),
+            *({"failed": [{"job": "a", "nights": []}]}, {"sessions": 1}, {"carried": 1}),
+            *({"carried": {"failed": [{"job": "a", "session": 1}]}}, {"carried": {"sessions": [[]]}}),
         )
     ),
 ]
@@ -527,6 +539,206 @@ def test_the_report_tells_what_has_changed_and_what_disk_is_used(base, run_night
         path.stat().st_size for path in (base / "one").glob("*/videos-labeled/t.mp4")
     )
     assert 0 < told["disk"]["free"] < told["disk"]["size"]
+
+
+def unfinished(base: Path, film: bytes) -> dict[str, object]:
+    put(video(base, "one", "s1"), film[: len(film) // 2], age=0)
+    return {}
+
+
+def configured(where: str, text: str) -> Callable[[Path, bytes], dict[str, object]]:
+    def change(base: Path, film: bytes) -> dict[str, object]:
+        (base / where / "config.toml").write_text(text)
+        return {}
+
+    return change
+
+
+HINDRANCES: dict[str, Callable[[Path, bytes], dict[str, object]]] = {
+    "a wrong configuration": configured("one/s1", "nonsense"),
+    "an unknown joint, so that it is blocked": configured("one/s1", "labeling.scheme = [['a', 'nose']]"),
+    "a recording that grows": unfinished,
+    "a night for another session": lambda base, film: {"roots": [base / "one/s2"]},
+    "a night without pictures": configured("one", CONFIG + 'nightly.stages = "data"'),
+    "no time": lambda base, film: {"until": datetime.now() - timedelta(minutes=1)},
+}
+
+
+@pytest.mark.parametrize("hindrance", HINDRANCES.values(), ids=HINDRANCES.keys())
+def test_what_was_not_tried_has_not_recovered_and_what_was_not_looked_at_is_not_gone(
+    base, film, run_night, hindrance
+):
+    label, folder = "label-2d s1/t", base / "nights"
+    put(video(base, "one", "s1"), film[: len(film) // 2])
+    (first,) = records(run_night(base / "one", folder=folder))["one"]["failed"]
+    more = hindrance(base, film)
+    roots = more.pop("roots", [base / "one"])
+    for _ in range(2):
+        told = records(run_night(*roots, folder=folder, **more))["one"]
+        assert not any(told["changes"][key] for key in ("recovered", "newly_failing", "removed_sessions"))
+        still = [failure["job"] for failure in told["failed"]]
+        assert [*still, *told["changes"]["not_tried"]] == [label]
+
+    put(video(base, "one", "s1"), film[: len(film) // 2])
+    (base / "one/s1/config.toml").unlink(missing_ok=True)
+    (base / "one/config.toml").write_text(CONFIG)
+    told = records(run_night(base / "one", folder=folder))["one"]
+    assert not any(told["changes"].values())
+    (again,) = told["failed"]
+    assert (again["job"], again["since"], again["nights"]) == (label, first["since"], 2)
+    put(video(base, "one", "s1"), film)
+    changes = records(run_night(base / "one", folder=folder))["one"]["changes"]
+    assert changes.pop("recovered") == [label] and not any(changes.values())
+
+
+def test_a_failure_in_a_session_that_is_gone_is_forgotten(base, film, run_night):
+    put(video(base, "one", "s1"), film[: len(film) // 2])
+    run_night(base / "one")
+    shutil.rmtree(base / "one/s1")
+    changes = records(run_night(base / "one"))["one"]["changes"]
+    assert changes.pop("removed_sessions") == ["s1"] and not any(changes.values())
+    assert not any(records(run_night(base / "one"))["one"]["changes"].values())
+
+
+def test_only_a_night_that_looks_for_a_session_tells_that_it_is_gone(base, run_night):
+    run_night(base / "one")
+    for folder in ("videos-raw", "predictions", "pose-2d", "videos-labeled"):
+        shutil.rmtree(base / "one/s2" / folder)
+    told = records(run_night(base / "one"))["one"]
+    assert "s2" not in told["sessions"] and not any(told["changes"].values()), "its folder is still there"
+    shutil.rmtree(base / "one/s2")
+    assert not any(records(run_night(base / "one/s1"))["one"]["changes"].values())
+    changes = records(run_night(base / "one"))["one"]["changes"]
+    assert changes.pop("removed_sessions") == ["s2"] and not any(changes.values())
+
+
+def test_after_a_first_night_for_one_session_the_others_are_not_new(base, run_night):
+    run_night(base / "one/s2")
+    assert not any(records(run_night(base / "one"))["one"]["changes"].values())
+
+
+def test_an_experiment_that_is_gone_is_told_once(base, run_night, tmp_path):
+    run_night()
+    (base / "two").rename(tmp_path / "elsewhere")
+    morning = run_night()
+    assert morning.exit_status == 1
+    assert verdicts(morning) == {"one": "up to date", "three": "up to date", "two": "gone"}
+    assert "is gone since the last night" in morning.page.read_text()
+    assert "1 of 3 experiments needs a look" in (base / ".anipipe/nightly/latest.html").read_text()
+    morning = run_night()
+    assert morning.exit_status == 0 and set(verdicts(morning)) == {"one", "three"}
+    (tmp_path / "elsewhere").rename(base / "two")
+    assert verdicts(run_night())["two"] == "up to date"
+
+
+def test_an_experiment_whose_place_is_kept_is_missed_every_night(base, run_night, tmp_path):
+    """As that of a disk that is not mounted."""
+    (base / "disk").mkdir()
+    (base / "two").rename(base / "disk/two")
+    run_night()
+    (base / "disk").rename(tmp_path / "taken out")
+    (base / "disk").mkdir()
+    for _ in range(2):
+        morning = run_night()
+        assert morning.exit_status == 1 and verdicts(morning)["two"] == "gone"
+        assert f"{base / 'disk'} is empty" in records(morning)["two"]["error"]
+    (base / "disk").rmdir()
+    assert run_night().exit_status == 0
+    (tmp_path / "taken out").rename(base / "disk")
+    assert verdicts(run_night())["two"] == "up to date"
+
+
+@posix
+def test_a_link_that_leads_nowhere_is_told_while_it_is_there(base, run_night, tmp_path):
+    (base / "two").rename(tmp_path / "two")
+    (base / "disk").symlink_to(tmp_path / "two")
+    (base / "film.mp4").symlink_to(tmp_path / "not fetched")
+    (base / "notes").symlink_to(tmp_path / "notes.txt")
+    assert run_night().exit_status == 0
+    (tmp_path / "two").rename(tmp_path / "away")
+    for _ in range(2):
+        morning = run_night()
+        (problem,) = morning.report["problems"]
+        assert morning.exit_status == 1 and "leads nowhere" in problem["message"]
+        assert problem["where"] == str(base / "disk") and verdicts(morning)["disk"] == "gone"
+    (base / "disk").unlink()
+    assert verdicts(run_night())["disk"] == "gone", "until now it was only out of reach"
+    assert run_night().exit_status == 0
+    (base / "new").symlink_to(tmp_path / "nowhere")
+    assert run_night().report["problems"][0]["where"] == str(base / "new")
+
+
+def test_a_root_that_is_not_there_takes_its_experiments_along(base, run_night, tmp_path):
+    roots = base / "one", base / "two"
+    run_night(*roots)
+    (base / "two").rename(tmp_path / "two")
+    morning = run_night(*roots)
+    assert morning.exit_status == 1 and len(morning.report["problems"]) == 1
+    assert f"since {base / 'two'} cannot be used" in records(morning)["two"]["error"]
+    assert verdicts(run_night(*roots))["two"] == "gone", "told as long as it is asked for"
+
+
+def test_nights_over_other_roots_are_not_compared(base, run_night):
+    folder = base / "nights"
+    run_night(base / "one", folder=folder)
+    run_night(folder=folder)
+    shutil.rmtree(base / "two")
+    assert verdicts(run_night(base / "one", folder=folder)) == {"one": "up to date"}
+    morning = run_night(folder=folder)
+    assert verdicts(morning)["two"] == "gone" and morning.report["roots"] == [str(base)]
+
+
+def test_what_is_not_found_but_there_is_not_gone(base):
+    records = [{"root": str(base / name), "verdict": "done"} for name in ("one", "two")]
+    (base / "two/config.toml").unlink()
+    part_of_larger = {base: []}
+    assert vanished(records, part_of_larger, []) == []
+    (told,) = vanished(records, {}, [])
+    assert told["root"] == str(base / "two") and "without its config.toml" in told["error"]
+
+
+@posix
+def test_an_experiment_that_is_reached_twice_is_done_once(base, run_night):
+    (base / "link").symlink_to(base / "one")
+    assert list(verdicts(run_night(base, base / "link"))) == ["one", "three", "two"]
+    assert find([base / "link", base / "one/s1"]) == ({base / "link": []}, [])
+    parts = [base / "one/s1", base / "one/s2"]
+    assert find([base / "one/s1", base / "link/s2", base / "link/s1"]) == ({base / "one": parts}, [])
+
+
+def test_a_lock_that_is_taken_away_leaves_work_and_so_is_a_failure(base, run_night, monkeypatch):
+    def begin(gathered: _night_record.Gathered, plan) -> None:
+        if plan.disk.root.name == "two":
+            (plan.disk.root / ".anipipe/lock").unlink()
+
+    monkeypatch.setattr(_night_record.Gathered, "begin", begin)
+    morning = run_night()
+    assert morning.exit_status == 1
+    assert verdicts(morning) == {"one": "done", "two": "failed", "three": "done"}
+    told = records(morning)["two"]
+    left = sum(told["counts"].get(state, 0) for state in ("stale", "pending"))
+    assert left and told["error"].endswith(
+        f"was taken away from this run; nothing more is written; what was "
+        f"finished is kept, and the next night does what is left to do (jobs: {left})"
+    )
+
+
+def test_the_list_of_nights_does_not_need_the_memory_of_all_their_reports(tmp_path):
+    failures = [{"job": f"pose-2d {n}", "traceback": "x" * 50} for n in range(4000)]
+    large = {**REPORT, "experiments": [{"root": "/lab", "verdict": "failed", "failed": failures}]}
+    for night in range(10):
+        (tmp_path / f"2024-03-01T02-00-{night:02d}-ab.json").write_text(json.dumps(large))
+    peaks = []
+    for kept in (1, 10):
+        reports = _night_files.Reports(tmp_path)
+        reports._tallies = {name: tally(REPORT) for name in stamped(tmp_path)[kept:]}
+        tracemalloc.start()
+        reports.write(REPORT, keep=99)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+    listed = (tmp_path / "index.html").read_text()
+    assert listed.count("<td>4000</td>") == 10
 
 
 def test_a_report_that_cannot_be_written_where_it_should_be_goes_elsewhere(
@@ -599,6 +811,22 @@ def test_the_command_for_failures_is_given_the_report(base, tmp_path):
     (base / "two/config.toml").write_text("nightly.enabled = false\n")
     assert anipipe("nightly", str(base / "two"), *command)[0] == 0
     assert not Path(f"{script}.out").exists(), "nothing failed"
+
+
+@posix
+def test_the_command_for_failures_is_called_if_the_night_was_refused(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "index.html").write_text("<html>my home page</html>")
+    script = tmp_path / "tell"
+    script.write_text('#!/bin/sh\n{ ls "$1" "$2"; cat; } > "$0.out"\n')
+    script.chmod(0o755)
+    status, _, _ = anipipe("nightly", str(base), "--report", str(tmp_path), "--on-failure", str(script))
+    page, data, *summary = Path(f"{script}.out").read_text().splitlines()
+    assert status == 2 and Path(page).parent.parent == tmp_path and page[:-4] == data[:-4]
+    told = json.loads(Path(data).read_text())
+    assert told["exit_status"] == 2 and told["experiments"] == []
+    assert "could not be used; nothing was done" in summary[0] and "is not a page" in " ".join(summary)
+    assert not (base / "one/.anipipe").exists()
 
 
 @posix
