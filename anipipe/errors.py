@@ -10,6 +10,7 @@
     └── LockedError         another run holds the experiment              (exit status 75)
 
     Notice                  a warning about one job's data, shown to the user and kept with the job
+    └── Concern             results are there, and may not be what they seem: somebody has to look
 
 Anything else that is raised is a defect of anipipe and is shown with its traceback.
 """
@@ -55,3 +56,7 @@ class Notice(UserWarning):
 
     Issued with :func:`warnings.warn`; whoever runs the job collects it.
     """
+
+
+class Concern(Notice):
+    """A notice that somebody has to look at: the job's results may not be what they seem."""

@@ -15,6 +15,12 @@ _NAMED = 5
 _LOOKS = {"done": "green", "failed": "red", "blocked": "yellow"}
 
 
+def asks_for_a_look(morning: Morning) -> bool:
+    """Say whether somebody should read the summary of a night."""
+    concerns = any(record.get("concerns") for record in morning.report["experiments"])
+    return bool(morning.exit_status or morning.trouble or concerns)
+
+
 def summary_lines(morning: Morning) -> Iterator[str]:
     """Yield what went wrong in a night, in few lines, and where the report is."""
     report = morning.report
@@ -22,7 +28,7 @@ def summary_lines(morning: Morning) -> Iterator[str]:
     for problem in report["problems"]:
         yield wrapped(problem["message"], "  ")
     for record in report["experiments"]:
-        if record["exit_status"]:
+        if record["exit_status"] or record.get("concerns"):
             yield paint(record["root"], "bold")
             for text in _wrong(record):
                 yield wrapped(text, "  ")
@@ -43,6 +49,11 @@ def _wrong(record: Mapping[str, Any]) -> Iterator[str]:
     rest = len(failed) + len(blocked) - _NAMED
     if rest > 0:
         yield f"and {rest} more"
+    concerns = record.get("concerns", ())
+    for note in concerns[:_NAMED]:
+        yield f"{paint('look at', 'yellow')} {note['job']}: {note['text']}"
+    if len(concerns) > _NAMED:
+        yield f"and {len(concerns) - _NAMED} more to look at"
 
 
 def runs_lines(runs: Sequence[Run]) -> Iterator[str]:

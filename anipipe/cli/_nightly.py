@@ -110,6 +110,10 @@ def nightly(
         click.echo(night_templates.filled(template, roots), nl=False)
         return 0
     words = on_failure.parse(command) if command is not None else []
+    if words and not on_failure.is_there(words):  # a night is done all the same
+        complain(
+            f"--on-failure {words[0]}: there is no such program; nothing will be called if the night fails"
+        )
     night = nights.Night(
         roots,
         until=next_time(until, datetime.now()) if until is not None else None,
@@ -127,8 +131,8 @@ def nightly(
     with noting(quiet=not verbose):
         morning = nights.nightly(night, REGISTRY, **({"observe": shown} if verbose else {}))
     status = morning.exit_status
-    if status or verbose or morning.trouble:
-        text = "\n".join(map(printable, night_views.summary_lines(morning)))
+    text = "\n".join(map(printable, night_views.summary_lines(morning)))
+    if verbose or night_views.asks_for_a_look(morning):
         click.echo(text, err=True)
     if status and words:
         trouble = on_failure.call(words, morning.page, morning.data, status, click.unstyle(text) + "\n")

@@ -92,10 +92,11 @@ def work_done(gathered: Gathered) -> Json:
     }
 
 
-def state_of(opened: Opened) -> Json:
+def state_of(opened: Opened, tried: Container[str] = ()) -> Json:
     """Return what state an experiment is in after a run: the table, and what does not simply go well.
 
-    A cell of the table is a number where all its jobs are up to date, else an object of states.
+    A cell of the table is a number where all its jobs are up to date, else an object of states. Of what is to
+    be looked at, only what is new is told: of the jobs that ran.
     """
     plan = opened.plan
     table = states.table(opened)
@@ -114,6 +115,12 @@ def state_of(opened: Opened) -> Json:
         "conflicts": [_told(plan, job) for job in by_state.get(State.CONFLICT, ())],
         "given": _there(opened, by_state.get(State.GIVEN, ())),
         "edited": _there(opened, by_state.get(State.EDITED, ())),
+        "concerns": [
+            {"job": job.label, "session": states.session_of(job), "text": text}
+            for job in by_state.get(State.FRESH, ())
+            if job.label in tried
+            for text in states.noted_of(plan, job, "concerns")
+        ],
         "waiting": _waited_for(plan, by_state.get(State.WAITING, ())),
         "disk": disk_use(opened),
     }

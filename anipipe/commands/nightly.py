@@ -294,7 +294,7 @@ class _Course:
             record["missing_from_tables"] = len(result.outcome.left_out)
         try:
             if opened is not None and len(opened.plan.verdicts) == len(opened.plan.jobs):
-                record |= recording.state_of(opened)
+                record |= recording.state_of(opened, work.gathered.ran)
                 record["notices"] = opened.notices()
                 before = self.past.of(str(work.root))
                 record |= recording.compared(opened, record, before, work.gathered.ran, self.started)

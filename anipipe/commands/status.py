@@ -72,7 +72,7 @@ def describe(opened: Opened) -> dict[str, Any]:
             "unit": job.unit.label,
             "state": str(plan.state(job)),
             "reasons": list(plan.verdicts[job].verdict.reasons),
-            "notices": _notices(plan, job),
+            "notices": noted_of(plan, job),
             "outputs": list(job.outputs),
         }
         for job in _shown(opened)
@@ -97,12 +97,13 @@ def explained(opened: Opened) -> Iterator[tuple[Job, State, tuple[str, ...]]]:
 def noted(opened: Opened) -> Iterator[tuple[Job, list[str]]]:
     """Yield every job that had something to say of what it made, with that, while it stands."""
     for job in _shown(opened):
-        if opened.plan.state(job) in (State.FRESH, State.ARCHIVED) and (texts := _notices(opened.plan, job)):
+        if opened.plan.state(job) in (State.FRESH, State.ARCHIVED) and (texts := noted_of(opened.plan, job)):
             yield job, texts
 
 
-def _notices(plan: Plan, job: Job) -> list[str]:
-    texts = plan.claims(job).notes.get("notices")
+def noted_of(plan: Plan, job: Job, kind: str = "notices") -> list[str]:
+    """Return what a job had to say when it was done, or of that only the ``concerns``."""
+    texts = plan.claims(job).notes.get(kind)
     return [str(text) for text in texts] if isinstance(texts, list) else []
 
 

@@ -23,7 +23,7 @@ from anipipe.engine.digest import digest_file, prefix_digests
 from anipipe.engine.progress import Alarm, Meter, Patience, telling
 from anipipe.engine.records import OWN_FOLDER
 from anipipe.engine.shares import ESTALE, steadily
-from anipipe.errors import AnipipeError, Notice
+from anipipe.errors import AnipipeError, Concern, Notice
 
 #: What a user can do where there is too little.
 MORE_MEMORY = "run with fewer --jobs, or on a larger machine; with --executor dask, raise cluster.memory"
@@ -167,9 +167,9 @@ def perform(task: Task) -> Result:
         except BaseException:
             discard(temporaries)
             raise
-    notices = list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, Notice)))
-    if notices:
-        result.notes["notices"] = notices
+    for name, kind in (("notices", Notice), ("concerns", Concern)):  # these are among those
+        if texts := list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, kind))):
+            result.notes[name] = texts
     result.seconds = time.perf_counter() - began
     return result
 

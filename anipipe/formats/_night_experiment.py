@@ -58,6 +58,7 @@ def experiment(index: int, record: Record) -> str:
         _list("Problems", [lines(text) for text in record.get("problems", ())], "bad"),
         _section("Failed", unfolding([failure(each) for each in record.get("failed", ())], "failures", _FEW)),
         _blocked(record),
+        _list("To be looked at", [_noted(note) for note in record.get("concerns", ())], "warn"),
         _waiting(record),
         f"<p>{number(record['put_off'], 'job')} left for the next night: the time was up.</p>"
         if record.get("put_off")
@@ -206,8 +207,12 @@ def _kept(record: Record) -> str:
 
 
 def _notes(record: Record) -> list[str]:
-    jobs = [f"{line(note['job'])}: {lines(note['text'])}" for note in record.get("notes", ())]
+    jobs = [_noted(note) for note in record.get("notes", ())]
     return [*(lines(text) for text in record.get("notices", ())), *jobs]
+
+
+def _noted(note: Record) -> str:
+    return f"{line(note['job'])}: {lines(note['text'])}"
 
 
 def _disk(record: Record) -> str:

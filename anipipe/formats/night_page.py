@@ -121,12 +121,21 @@ def verdict(report: Record) -> tuple[str, str]:
     if bad or report["problems"]:
         faults = []
         if bad:
-            need = "needs" if len(bad) == 1 else "need"
-            faults.append(f"{len(bad)} of {number(len(records), 'experiment')} {need} a look")
+            of = (
+                f"{len(bad)} of {number(len(records), 'experiment')}"
+                if len(records) > 1
+                else "The experiment"
+            )
+            faults.append(f"{of} {'needs' if len(bad) == 1 else 'need'} a look")
         if report["problems"]:
             faults.append(f"{number(len(report['problems']), 'folder')} could not be used")
-        rest = told if done else "nothing else had to be done" if records else "nothing was done"
+        rest = told if done else "nothing was done"
         return "bad", f"{' and '.join(faults)}; {rest}."
+    doubtful = len(
+        {(record["root"], note["job"]) for record in records for note in record.get("concerns", ())}
+    )
+    if doubtful:
+        return "warn", f"Results of {number(doubtful, 'job')} should be looked at; {told}."
     if left:
         return "warn", f"Time was up: {told}, {left} left for the next night."
     if any(record["verdict"] == "locked" for record in records):
@@ -157,7 +166,8 @@ def _tiles(records: Sequence[Record]) -> str:
         ("", total("done"), "jobs done"),
         ("bad", total("failed"), "failed"),
         ("warn", total("blocked") + total("blocked_after"), "blocked"),
-        ("odd", total("conflicts"), "conflicts"),
+        ("warn", total("concerns"), "to look at"),
+        ("odd", total("conflicts"), "conflict" if total("conflicts") == 1 else "conflicts"),
         ("calm", waiting, "waiting"),
         ("warn", total("put_off"), "left for later"),
     ]

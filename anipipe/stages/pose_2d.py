@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from anipipe.artifacts import MODEL, POSE_2D, PREDICTIONS, VIDEO, Prediction
 from anipipe.engine.declare import Stage, Unit, consulted, optional
 from anipipe.engine.progress import tell
-from anipipe.errors import DataError, Notice
+from anipipe.errors import Concern, DataError, Notice
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.video import Video
 from anipipe.networks.models import Precision
@@ -21,6 +21,10 @@ from anipipe.stages.options import SettingsOptions, setting
 
 if TYPE_CHECKING:
     from anipipe.networks.tracking import Tracked
+
+
+#: Of a recording's frames; more is no rare accident: its file was cut off, or a camera's computer too slow.
+OFTEN_LOST = 0.01
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ def run_network(source: ModelSource, video: Video, options: PoseOptions) -> Pose
         raise DataError(f"{video.path}: none of its {count} frames can be decoded; copy or record it anew")
     if lacking:
         text = f"{lacking} of {count} frames are missing or damaged; their rows have no 2D pose"
-        warnings.warn(f"{video.path.name}: {text}", Notice, stacklevel=2)
+        kind = Concern if lacking > OFTEN_LOST * count else Notice
+        warnings.warn(f"{video.path.name}: {text}", kind, stacklevel=2)
     if no_numbers:
         raise DataError(
             f"{video.path.name}: in {no_numbers} frames the network's answer is no number "
@@ -131,7 +136,7 @@ def fit_to_video(pose: Pose2D, video: Video) -> Pose2D:
         size, frames = video.info.size, video.count()  # what a container announces may be wrong
         shown = np.flatnonzero(np.isfinite(video.timestamps()))
     except DataError as error:
-        warnings.warn(f"{error} The predictions are used all the same.", Notice, stacklevel=2)
+        warnings.warn(f"{error} The predictions are used all the same.", Concern, stacklevel=2)
         return pose
     pose, rows = replace(pose, size=size), len(pose.points)
     if rows == frames:
@@ -144,10 +149,10 @@ def fit_to_video(pose: Pose2D, video: Video) -> Pose2D:
         return _spread(pose, shown, frames)
     if rows > frames:
         text = f"the predictions go on for {rows} frames: are they of another video?"
-        warnings.warn(f"{video.path.name} has {frames} frames, but {text}", Notice, stacklevel=2)
+        warnings.warn(f"{video.path.name} has {frames} frames, but {text}", Concern, stacklevel=2)
         return pose
     text = f"the predictions end after {rows}: the frames from {rows} on have no 2D pose"
-    warnings.warn(f"{video.path.name} has {frames} frames, but {text}", Notice, stacklevel=2)
+    warnings.warn(f"{video.path.name} has {frames} frames, but {text}", Concern, stacklevel=2)
     return _spread(pose, np.arange(rows), frames)
 
 

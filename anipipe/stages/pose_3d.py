@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from anipipe.artifacts import CALIBRATION, POSE_2D, POSE_2D_FILTERED, POSE_3D, VIDEO
 from anipipe.config import Resolved
 from anipipe.engine.declare import Stage, consulted, each, first_enabled
-from anipipe.errors import DataError, Notice
+from anipipe.errors import Concern, DataError, Notice
 from anipipe.formats.poses2d import Pose2D
 from anipipe.formats.poses3d import Pose3D
 from anipipe.formats.video import Video
@@ -221,9 +221,12 @@ def stack(
     scores : (cameras, frames, joints, hypotheses) array
     """
     rows, frames = common_frames(views, options.frame_offsets)
-    if len({len(view.points) for view in views}) > 1:
-        lengths = ", ".join(f"{view.camera} {len(view.points)}" for view in views)
-        _say(f"the cameras are of different length ({lengths} frames): rows go on to the last")
+    counts = {view.camera: len(view.points) for view in views}
+    if len(set(counts.values())) > 1:
+        lengths = ", ".join(f"{camera} {count}" for camera, count in counts.items())
+        text = f"the cameras are of different length ({lengths} frames): rows go on to the last"
+        # that they are stopped one after another is usual
+        _say(text, Concern if max(counts.values()) - min(counts.values()) > 1 else Notice)
     wanted = options.hypotheses if options.ransac and options.engine != ENGINE else 1
     most = min(wanted, max(view.points.shape[2] for view in views))
     pixels = np.full((len(views), frames, len(joints), most, 2), np.nan)
@@ -326,11 +329,11 @@ def _say_what_does_not_fit(cameras: Rig, pixels: Floats) -> None:
     some = points[:, :: len(points[0]) // _ENOUGH + 1]  # medians of as many are settled
     for alarm in pose_alarms(cameras, [Trial(cameras.names, some)]):
         if alarm.level == "critical":
-            _say(f"{alarm.text}. {alarm.remedy}")
+            _say(f"{alarm.text}. {alarm.remedy}", Concern)
 
 
-def _say(message: str) -> None:
-    warnings.warn(message, Notice, stacklevel=3)
+def _say(message: str, kind: type[Notice] = Notice) -> None:
+    warnings.warn(message, kind, stacklevel=3)
 
 
 def in_three_dimensions(settings: Resolved) -> bool:

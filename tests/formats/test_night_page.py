@@ -237,7 +237,7 @@ def test_a_first_night_that_was_cut_short_is_a_usable_page():
         ([record(verdict="unfinished", done=2, put_off=3)], {}, "warn", "Time was up: 2 jobs done, 3 left"),
         ([record(), record(verdict="locked")], {"exit_status": 0}, "warn", "Well, but for what was locked"),
         ([record(verdict="locked")], {}, "warn", "Nothing was done"),
-        ([record(verdict="failed", done=2)], {}, "bad", "1 of 1 experiment needs a look; 2 jobs done."),
+        ([record(verdict="failed", done=2)], {}, "bad", "The experiment needs a look; 2 jobs done."),
         ([record(verdict="unusable"), record(verdict="failed")], {}, "bad", "2 of 2 experiments need a look"),
         ([], {"problems": [{"message": ""}], "exit_status": 2}, "bad", "1 folder could not be used; nothing"),
         ([record(verdict="failed", done=3)], {"interrupted": True}, "warn", "Interrupted: 3 jobs done until"),

@@ -278,6 +278,25 @@ def test_after_the_time_nothing_is_begun_and_what_is_left_is_counted(base, run_n
     assert run_night().report["experiments"][0]["done"] == left
 
 
+def test_results_that_somebody_should_look_at_are_told_once(base):
+    """Nothing has failed; but the predictions are of fewer frames than the recording."""
+    write_dlc_csv(base / "one/s1/predictions/tDLC_x1.csv", np.full((1, 2, 2), 20.0), ("a", "b"))
+    status, out, err = anipipe("nightly", "--settle", "0", str(base))
+    assert status == 0 and not out
+    assert "Results of 1 job should be looked at; " in err
+    assert "look at pose-2d s1/t: t.mp4 has 3 frames, but the predictions end after 1" in err
+    (report,) = [json.loads(path.read_text()) for path in (base / ".anipipe/nightly").glob("*.json")]
+    concerns = {Path(record["root"]).name: record["concerns"] for record in report["experiments"]}
+    assert [note["session"] for note in concerns["one"]] == ["s1"] and not concerns["two"]
+    assert "To be looked at" in (base / ".anipipe/nightly/latest.html").read_text()
+    assert anipipe("nightly", "--settle", "0", str(base)) == (0, "", "")
+
+
+def test_a_program_that_is_not_there_is_told_before_it_is_needed(base):
+    status, _, err = anipipe("nightly", "--settle", "0", "--on-failure", "/nowhere/mail.sh -x", str(base))
+    assert status == 0 and "--on-failure /nowhere/mail.sh: there is no such program" in err
+
+
 def test_a_failure_that_was_not_tried_again_for_lack_of_time_still_is_one(base, film, run_night):
     put(video(base, "one", "s1"), film[: len(film) // 2])
     assert run_night().exit_status == 1
