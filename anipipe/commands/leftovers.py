@@ -15,13 +15,13 @@ from anipipe.engine.perform import TEMPORARY
 from anipipe.engine.records import OWN_FOLDER
 from anipipe.project.naming import join
 
-#: Unfinished outputs, with the token of the lock of their run.
-_OUTPUT = re.compile(rf"{re.escape(TEMPORARY)}([0-9a-f]{{8}})-.+")
-#: Unfinished notes, and attempts to take the lock; by the folder that they are in.
+#: Unfinished outputs, and what their workers say of hanging, with the token of the lock of their run.
+_UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}([0-9a-f]{{8}})-.+")
+#: Unfinished notes, attempts to take the lock, and probes of the clock; by the folder that they are in.
 _NOTES = {
-    OWN_FOLDER: re.compile(r"(lock|clock)\.[0-9a-f]{8}|lock\.turn|(stats|records)\.\d+\.tmp"),
+    OWN_FOLDER: re.compile(r"(lock|clock|doctor)\.[0-9a-f]{8}|lock\.turn|(stats|records)\.\d+\.tmp"),
     f"{OWN_FOLDER}/runs": re.compile(r"\..+\.tmp"),
-    "{summaries}": re.compile(r"\.missing\.csv\.tmp"),
+    "{summaries}": re.compile(rf"{re.escape(TEMPORARY)}missing\.csv"),
 }
 _AGE = 3600.0  # seconds; others may be about to use younger notes, lock or no lock
 
@@ -42,10 +42,10 @@ def find_leftovers(opened: Opened, homes: Iterable[str], *, spare: str) -> Itera
     outputs = {a.pattern.rpartition("/")[0] for stage in opened.plan.registry for a in stage.outputs}
     for home in homes:
         own = {**dict(config.pipeline), **names.get(home, {}), "session": f"{home}/" if home else ""}
-        for pattern in sorted({*outputs, "{session}{videos_raw}"} - {""}):
+        for pattern in sorted({*outputs, "{session}{videos_raw}", OWN_FOLDER} - {""}):
             folder = pattern.format_map(own)
             for name, _ in _files(root, folder) if home == "" or "{session}" in pattern else ():
-                unfinished = _OUTPUT.fullmatch(name)
+                unfinished = _UNFINISHED.fullmatch(name)
                 if unfinished and unfinished[1] != spare:
                     yield f"{folder}/{name}"
         for pattern, known in _NOTES.items():

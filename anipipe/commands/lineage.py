@@ -1,13 +1,20 @@
-"""What outputs were made from, as far back as the records tell, and whether that is still there."""
+"""What was made here and from what, as far back as the records tell, and whether that is still there."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+import os
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from anipipe.commands.adopt import ADOPTED
 from anipipe.commands.opening import Opened
+from anipipe.engine.committing import link_in
 from anipipe.engine.declare import Stage, Unit
+from anipipe.engine.differences import differences
+from anipipe.engine.digest import EMPTY, Disk
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import Claims, Facts, is_plain
@@ -88,18 +95,25 @@ def inputs_in(facts: Facts) -> dict[str, str]:
     return {path: str(digest) for (kind, _, path), digest in named if kind in _FILES}
 
 
+class Making(NamedTuple):
+    """One making that is on record: the stage, and the facts."""
+
+    stage: Stage
+    facts: Facts
+
+
 class Lineage:
     """What recorded jobs were made from."""
 
     def __init__(self, recorded: Iterable[Recorded]) -> None:
-        self._makers: dict[tuple[str, str], Facts] = {}
+        self._makers: dict[tuple[str, str], Making] = {}
         for each in recorded:
             for facts in each.claims.made():
                 for made in outputs_in(facts).items():
-                    self._makers.setdefault(made, facts)
+                    self._makers.setdefault(made, Making(each.stage, facts))
 
-    def maker(self, path: str, digest: str) -> Facts | None:
-        """Return the facts of the making of a file with some content, if that is on record."""
+    def maker(self, path: str, digest: str) -> Making | None:
+        """Return the making of a file with some content, if that is on record."""
         return self._makers.get((path, digest))
 
     def behind(self, facts: Facts, until: Container[str] = ()) -> tuple[dict[str, str], set[str]]:
@@ -131,8 +145,107 @@ class Lineage:
                 if maker is None:
                     first[path] = digest
                 else:
-                    pending.append(maker)
+                    pending.append(maker.facts)
         return first, seen
+
+    def difference(self, old: Recorded, new: Recorded, cameras: Mapping[str, str]) -> str:
+        """Say in what two jobs of one stage differ, but for what files are called; empty if in nothing.
+
+        Files of the same content are the same, however they came about. Others are, if they were made alike
+        from the same: networks and encoders of videos need not give the same bytes twice. Of a job that was
+        interrupted any making on record may have left what is there, hence all of them have to agree.
+
+        Parameters
+        ----------
+        old, new : Recorded
+        cameras : mapping
+            By path, of files that are of one camera: what goes by another one is something else.
+        """
+        for before, now in product(old.claims.made(), new.claims.made()):
+            alike = list(outputs_in(before).values()) == list(outputs_in(now).values())
+            if not alike and (
+                found := self._difference(Making(old.stage, before), Making(new.stage, now), cameras)
+            ):
+                return found
+        return ""
+
+    def _difference(self, old: Making, new: Making, cameras: Mapping[str, str]) -> str:
+        seen = set()
+        pending = [(old, new)]
+        while pending:
+            before, now = pending.pop()
+            if changes := _changes(before, now):
+                return f"{before.stage.name}: {changes[0]}"
+            inputs = list(inputs_in(before.facts).items()), list(inputs_in(now.facts).items())
+            if len(inputs[0]) != len(inputs[1]):
+                return f"{before.stage.name}: of {len(inputs[0])} files, not {len(inputs[1])}"
+            # In the order of the stage's reads: which is which counts, as with the views of two cameras.
+            for one, other in zip(*inputs, strict=True):
+                if len({cameras.get(path) for path, _ in (one, other)} - {None}) > 1:
+                    return f"{before.stage.name}: {one[0]} and {other[0]} are of different cameras"
+                if one[1] == other[1] or (one, other) in seen:
+                    continue
+                seen.add((one, other))
+                makers = self.maker(*one), self.maker(*other)
+                if makers[0] is None or makers[1] is None:
+                    what = "changed" if one[0] == other[0] else f"is not the same as {other[0]}"
+                    return f"{before.stage.name}: {one[0]} {what}"
+                pending.append((makers[0], makers[1]))
+        return ""
+
+
+def _changes(before: Making, now: Making) -> list[str]:
+    """Name the differences between two makings, apart from files."""
+    if before.stage is not now.stage:
+        return [f"not {now.stage.name}"]
+    introduced = now.stage.options.introduced()
+    return differences(_settings(before.facts, "not known"), _settings(now.facts, "unknown"), introduced)
+
+
+def _settings(facts: Facts, unknown: str) -> dict[str, Any]:
+    """Return what is no file among facts; of libraries, versions that nobody knows are unlike any other."""
+    named = ((name, name.partition(":")[0], value) for name, value in facts.items())
+    return {
+        name: unknown if kind == "library" and value is None else value
+        for name, kind, value in named
+        if kind not in (*_FILES, "out")
+    }
+
+
+def ours(each: Recorded, disk: Disk) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the outputs of a job that are just as it left them, or else, path by path, why they are kept."""
+    places = {path: a.sampled for a in each.stage.outputs for path in a.paths(each.unit)}
+    files: dict[str, str] = {}
+    kept: dict[str, str] = {}
+    for path, sampled in places.items():
+        if not is_plain(path) or not os.path.lexists(disk.path(path)):
+            continue
+        link = link_in(disk.root, path)
+        digest = None if link else disk.digest(path, sampled=sampled)
+        if digest in _written(each.claims, path):
+            files[path] = str(digest)
+        else:
+            kept[path] = f"{link} is a link" if link else _foreign(each.claims, path, digest)
+    if kept:
+        return {}, {**dict.fromkeys(files, f"kept together with {next(iter(kept))}"), **kept}
+    return files, {}
+
+
+def _written(claims: Claims, path: str) -> set[str | None]:
+    """Return the digests that a file may have if anipipe wrote it."""
+    adopted = claims.done if ADOPTED in claims.notes else None
+    return {outputs_in(facts).get(path) for facts in claims.made() if facts is not adopted} - {None}
+
+
+def _foreign(claims: Claims, path: str, digest: str | None) -> str:
+    if digest is None or digest == EMPTY:
+        return "nothing is in it"
+    if digest.startswith("!"):
+        return f"it cannot be read: {digest[1:]}"
+    if ADOPTED in claims.notes:
+        return "it was adopted, not made by anipipe"
+    on_record = any(path in outputs_in(facts) for facts in claims.made())
+    return "it was changed since anipipe made it" if on_record else "it was not made by anipipe"
 
 
 def missed(facts: Facts, lineage: Lineage, plan: Plan) -> str:
@@ -154,7 +267,8 @@ def missed(facts: Facts, lineage: Lineage, plan: Plan) -> str:
                 return f"it rests on what was in {path} before that changed"
             job = plan.by_output.get(path)
             if job is None:
-                pending += filter(None, [lineage.maker(path, digest)])
+                maker = lineage.maker(path, digest)
+                pending += [] if maker is None else [maker.facts]
             elif not plan.state(job).current:
                 return f"it rests on {job.label}, which is {plan.state(job)}"
     return ""

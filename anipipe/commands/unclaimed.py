@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import enum
-import os
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from anipipe.commands.adopt import ADOPTED
 from anipipe.commands.lineage import (
     Lineage,
     Recorded,
     inputs_in,
     is_gone,
     missed,
-    outputs_in,
+    ours,
     recorded_jobs,
 )
 from anipipe.commands.opening import Opened
-from anipipe.engine.committing import link_in
 from anipipe.engine.declare import Read, Stage, Unit
-from anipipe.engine.digest import EMPTY, Disk
+from anipipe.engine.digest import Disk
 from anipipe.engine.freshness import State
 from anipipe.engine.jobs import Job
 from anipipe.engine.plan import Plan
-from anipipe.engine.records import Claims, is_plain
 
 
 class Reason(enum.StrEnum):
@@ -67,8 +64,16 @@ class Findings:
     kept: dict[str, str] = field(default_factory=dict)
 
 
-#: A job whose outputs perhaps nothing claims, for which reason, and what it was renamed to, if it was.
-Doubt = tuple[Recorded, Reason, str]
+class Doubt(NamedTuple):
+    """A job whose outputs perhaps nothing claims, and for which reason.
+
+    ``twin`` is what it was renamed to, if it was; ``but`` what speaks against that.
+    """
+
+    recorded: Recorded
+    reason: Reason
+    twin: str = ""
+    but: str = ""
 
 
 def find_unclaimed(
@@ -99,10 +104,10 @@ def find_unclaimed(
     findings = Findings()
     found: list[Unclaimed] = []
     lacking: dict[Unclaimed, str] = {}
-    for each, reason, twin in progress(list(search.doubted(usable))):
-        files, kept = _ours(each, disk)
-        findings.kept.update(kept)
-        if kept:
+    for each, reason, twin, but in progress(list(search.doubted(usable))):
+        files, kept = ours(each, disk)
+        findings.kept.update(kept or (dict.fromkeys(files, but) if but else {}))
+        if kept or but:
             continue
         one = Unclaimed(each, reason, files, batches.of(each.unit) if each.there else "", twin)
         if reason is Reason.OFF and (why := search.lacking(each)):
@@ -136,6 +141,8 @@ class _Search:
         self._off: dict[tuple[str, Unit], bool] = {}
         self._is_gone: dict[str, bool] = {}
         self._index: dict[tuple[str, str], list[Recorded]] = {}
+        made = ((path, job.unit.names.get("camera")) for path, job in plan.by_output.items())
+        self._cameras = {path: camera for path, camera in made if camera}
 
     def doubted(self, homes: Container[str]) -> Iterator[Doubt]:
         """Yield the jobs in some homes whose outputs nothing seems to claim."""
@@ -143,9 +150,9 @@ class _Search:
             if each.home not in homes:
                 continue
             if each.job is None and each.there and self._switched_off(each.stage, each.unit):
-                yield each, Reason.OFF, ""
+                yield Doubt(each, Reason.OFF)
             elif not each.stage.collected and (twin := self._twin(each)) is not None:
-                yield each, Reason.RENAMED, twin.unit.label
+                yield twin
 
     def _switched_off(self, stage: Stage, unit: Unit) -> bool:
         """Say whether settings keep a stage from making anything for a unit; not whether it lacks inputs."""
@@ -186,14 +193,24 @@ class _Search:
         first, *rest = (set(self._lineage.behind(one.facts)[0].items()) for one in (each, *others))
         return first <= set().union(*rest)
 
-    def _twin(self, old: Recorded) -> Recorded | None:
-        """Return the job that has made the same of the same recordings, which are called otherwise now."""
+    def _twin(self, old: Recorded) -> Doubt | None:
+        """Tell which job has made the same of the same recordings, which are called otherwise now.
+
+        If there is none, tell which one comes next, and what it has made otherwise.
+        """
         first, _ = self._lineage.behind(old.facts)
         gone = next((path for path in first if self._gone(path)), None)
         if gone is None:
             return None
         candidates = self._current().get((old.stage.name, first[gone]), ())
-        return next((new for new in candidates if new is not old and self._same(old, new)), None)
+        alike = [new for new in candidates if new is not old and self._has_moved(old, new)]
+        twins = ((new.unit.label, self._lineage.difference(old, new, self._cameras)) for new in alike)
+        found = min(twins, key=lambda twin: bool(twin[1]), default=None)
+        if found is None:
+            return None
+        twin, other = found
+        but = f"{twin} was made of the same recordings, but otherwise ({other})" if other else ""
+        return Doubt(old, Reason.RENAMED, twin, but)
 
     def _current(self) -> Mapping[tuple[str, str], list[Recorded]]:
         """Return the jobs that are up to date by stage and digest of a recording that they rest on."""
@@ -204,8 +221,8 @@ class _Search:
                         self._index.setdefault((each.stage.name, digest), []).append(each)
         return self._index
 
-    def _same(self, old: Recorded, new: Recorded) -> bool:
-        """Say whether what two jobs do not share (as they do a calibration) is the same, and has moved."""
+    def _has_moved(self, old: Recorded, new: Recorded) -> bool:
+        """Say whether the recordings that two jobs do not share are the same, and the old one's are gone."""
         behind = self._lineage.behind
         before, _ = behind(old.facts, until=behind(new.facts)[1])
         now, _ = behind(new.facts, until=behind(old.facts)[1])
@@ -219,42 +236,6 @@ class _Search:
         if path not in self._is_gone:
             self._is_gone[path] = is_gone(self._plan.disk.root, path)
         return self._is_gone[path]
-
-
-def _ours(each: Recorded, disk: Disk) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the outputs of a job that are just as it left them, or else, path by path, why they are kept."""
-    places = {path: a.sampled for a in each.stage.outputs for path in a.paths(each.unit)}
-    files: dict[str, str] = {}
-    kept: dict[str, str] = {}
-    for path, sampled in places.items():
-        if not is_plain(path) or not os.path.lexists(disk.path(path)):
-            continue
-        link = link_in(disk.root, path)
-        digest = None if link else disk.digest(path, sampled=sampled)
-        if digest in _written(each.claims, path):
-            files[path] = str(digest)
-        else:
-            kept[path] = f"{link} is a link" if link else _foreign(each.claims, path, digest)
-    if kept:
-        return {}, {**dict.fromkeys(files, f"kept together with {next(iter(kept))}"), **kept}
-    return files, {}
-
-
-def _written(claims: Claims, path: str) -> set[str | None]:
-    """Return the digests that a file may have if anipipe wrote it."""
-    adopted = claims.done if ADOPTED in claims.notes else None
-    return {outputs_in(facts).get(path) for facts in claims.made() if facts is not adopted} - {None}
-
-
-def _foreign(claims: Claims, path: str, digest: str | None) -> str:
-    if digest is None or digest == EMPTY:
-        return "nothing is in it"
-    if digest.startswith("!"):
-        return f"it cannot be read: {digest[1:]}"
-    if ADOPTED in claims.notes:
-        return "it was adopted, not made by anipipe"
-    on_record = any(path in outputs_in(facts) for facts in claims.made())
-    return "it was changed since anipipe made it" if on_record else "it was not made by anipipe"
 
 
 #: Without it, what was made from it would not look outdated, but as if that had gone to the archive.

@@ -15,14 +15,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from anipipe.artifacts import Prediction
 from anipipe.clean_views import readable
-from anipipe.commands.lineage import is_gone
+from anipipe.commands.lineage import Lineage, Recorded, is_gone
+from anipipe.engine.declare import Unit
 from anipipe.engine.digest import Disk, digest_file
 from anipipe.engine.lock import Lock
-from tests.conftest import CONFIG, Lab, make_lab, make_rig, write_dlc_csv
+from anipipe.engine.records import Claims
+from anipipe.formats.calibrations import write_calibration
+from anipipe.formats.poses2d import Pose2D
+from anipipe.networks.sources import ModelSource
+from anipipe.numerics.cameras import project
+from anipipe.stages import REGISTRY, pose_2d
+from tests.conftest import CONFIG, Lab, make_lab, make_rig, motion, write_dlc_csv
 from tests.formats.videos import record
 
+from .models import JOINTS, settings
 from .test_redo import ran
 
 FILTERS = "\n[filter]\nenabled = true\nmedfilt = 3\n\n[filter3d]\nenabled = true\nmedfilt = 3\n"
@@ -628,6 +638,235 @@ def test_a_trial_renamed_while_a_stage_is_switched_off_goes_with_what_that_had_m
     assert before <= removed <= before | FILTERED_3D
 
 
+def same_twice(root: Path, **settings: str) -> Lab:
+    """The same predictions in two sessions, each with settings of its own; gone from the first one."""
+    lab = Lab(root, make_rig())
+    scores = np.linspace(0.3, 0.95, 24).reshape(6, 4)
+    for session, text in settings.items():
+        for number, camera in enumerate(lab.rig.cameras):
+            points = project(motion(6, 1), camera)
+            place = root / session / f"predictions/t1_{camera.name}DLC_net_x1.csv"
+            write_dlc_csv(place, points, scores=np.roll(scores, number))
+        (root / session / "config.toml").write_text(text)
+    (root / "config.toml").write_text(CONFIG)
+    (root / "calibration").mkdir()
+    write_calibration(lab.rig, root / "calibration/calibration.toml")
+    lab.run("run-all")
+    shutil.rmtree(root / "old/predictions")
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("old", "again", "other"),
+    [
+        (
+            "triangulation.score_threshold = 0.6\n",
+            "",
+            {"pose-3d": "pose-3d: triangulation.score_threshold: 0.6 -> 0.5", "angles": "pose-3d: "},
+        ),
+        (
+            "[filter]\nenabled = true\nscore_threshold = 0.6\n",
+            "filter.enabled = true\n",
+            dict.fromkeys(("pose-3d", "angles"), "filter: filter.score_threshold: 0.6 -> 0.05"),
+        ),
+        ("angles = {back = ['nose', 'neck', 'tail']}\n", "", {"angles": "angles: angles.back: "}),
+    ],
+)
+def test_what_was_made_of_the_same_with_other_settings_stays(
+    tmp_path: Path, old: str, again: str, other: dict[str, str]
+):
+    lab = same_twice(tmp_path, old=old, again=again)
+    archived = of_trial("old/t1", lab.files())
+    assert cleaned(lab) == set()
+    reasons = kept(lab)
+    assert set(reasons) == archived
+    why = "again/t1 was made of the same recordings, but otherwise "
+    for folder, difference in other.items():
+        assert reasons[f"old/{folder}/t1.csv"].startswith(f"{why}({difference}")
+    assert "is there too" in reasons["old/pose-2d/t1_A.h5"]
+    lab.run("run-all")
+    assert archived <= set(lab.files())
+
+
+def test_what_was_made_of_the_same_with_the_same_settings_goes(tmp_path: Path):
+    lab = same_twice(tmp_path, again="triangulation.score_threshold = 0.6\n", old="", third="")
+    archived = of_trial("old/t1", lab.files())
+    assert len(archived) == 3 + 1 + 1
+    assert {file["now"] for file in told(lab)["files"]} <= {"third/t1", *(f"again/t1_{c}" for c in "ABC")}
+    assert cleaned(lab) == archived
+
+
+def film_twice(root: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """The same film in two sessions, each with a network of its own."""
+
+    def find(source: ModelSource, video: Any, options: Any) -> Pose2D:
+        seed = len(source.weights.read_bytes())  # the network that these weights make
+        points = np.random.default_rng(seed).uniform(10, 40, size=(6, 3, 1, 2))
+        return Pose2D(JOINTS, points, np.full((6, 3, 1), 0.9), scorer=source.name, size=(64, 48))
+
+    monkeypatch.setattr(pose_2d, "run_network", find)
+    for session in ("old", "again"):
+        film = root / session / "videos-raw/t_A.mp4"
+        film.parent.mkdir(parents=True)
+        record(film, 6, size=(64, 48))
+        train = root / f"networks/{session}/train"
+        train.mkdir(parents=True)
+        (train / "pytorch_config.yaml").write_text(yaml.safe_dump(settings()))
+        (train / "snapshot-001.pt").write_bytes(b"weights")
+        (root / session / "config.toml").write_text(f"model_folder = 'networks/{session}'\n")
+    (root / "config.toml").write_text("labeling.pictures = []\n[filter]\nenabled = true\nmedfilt = 3\n")
+    return Lab(root, make_rig())
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_what_another_network_made_of_the_same_film_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: bool
+):
+    lab = film_twice(tmp_path, monkeypatch)
+    if other:
+        (tmp_path / "networks/again/train/snapshot-001.pt").write_bytes(b"other weights")
+    lab.run("run-all")
+    made = {"old/pose-2d/t_A.h5", "old/pose-2d-filtered/t_A.h5"}
+    assert made <= set(lab.files())
+    shutil.rmtree(tmp_path / "old/videos-raw")
+    assert cleaned(lab) == (set() if other else made)
+    if other:
+        why = "again/t_A was made of the same recordings, but otherwise (pose-2d: model changed)"
+        assert kept(lab) == dict.fromkeys(made, why)
+
+
+def test_a_renamed_trial_goes_although_nothing_of_it_comes_out_the_same_to_the_byte(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+):
+    """As where a network was run on another kind of graphics card."""
+    before = of_trial("control/mouse1/t1", lab.files())
+    move(lab, "control/mouse1", "t1", "reach")
+    load = Prediction.load
+
+    def inexact(self: Prediction, **options: Any) -> Pose2D:
+        pose = load(self, **options)
+        return replace(pose, points=pose.points * (1 + 1e-9))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Prediction, "load", inexact)
+        lab.run("run-all")
+    now = lab.files()
+    for path in before:
+        assert now[path] != now[path.replace("/t1", "/reach")]
+    with monkeypatch.context() as patch:
+        refusing(patch, "angles/t1.csv")
+        lab.run("clean", "--delete", check=1)
+    assert of_trial("control/mouse1/t1", lab.files()) == {"control/mouse1/angles/t1.csv"}
+    assert cleaned(lab) == {"control/mouse1/angles/t1.csv"}
+
+
+@pytest.mark.parametrize("cameras", [{"A": "B", "B": "A"}, {"A": "B", "B": "C"}])
+def test_a_trial_of_which_the_cameras_go_by_other_names_is_another_one(lab: Lab, cameras: dict[str, str]):
+    lab.add_session("control/mouse6")
+    predictions = lab.root / "control/mouse6/predictions"
+    (predictions / "t1_CDLC_net_x1.csv").unlink()
+    lab.run("run-all")
+    for old, new in cameras.items():
+        (predictions / f"t1_{old}DLC_net_x1.csv").rename(predictions / f"reach_{new}DLC_net_x1.csv")
+    lab.run("run-all")
+    assert cleaned(lab) == set()
+    why = "control/mouse6/reach was made of the same recordings, but otherwise"
+    assert kept(lab)["control/mouse6/pose-3d/t1.csv"].startswith(why)
+
+
+def test_what_was_made_with_a_calibration_that_changed_since_stays(lab: Lab):
+    session = lab.root / "control/mouse1"
+    move(lab, "control/mouse1", "t1", "reach")
+    for folder in ("pose-2d", "pose-2d-filtered"):
+        for path in list((session / folder).glob("t1_*")):
+            path.unlink()
+    place = lab.root / "calibration/calibration.toml"
+    place.write_text(place.read_text().replace("600.0", "601.0"))
+    lab.run("run-all")
+    stays = {f"control/mouse1/{folder}/t1.csv" for folder in ("pose-3d", "pose-3d-filtered", "angles")}
+    assert cleaned(lab) == set()
+    assert set(kept(lab)) == stays
+    assert "(pose-3d: calibration/calibration.toml changed)" in kept(lab)[min(stays)]
+
+
+FACTS = {
+    "stage": 2,
+    "option:a": 1,
+    "library:x": "1.0",
+    "content:model": "0.1",
+    "in:S/T_A": "1",
+    "in:S/T_B": "2",
+}
+
+
+def recorded(stage: str, session: str, trial: str, facts: dict[str, Any]) -> Recorded:
+    """A job of that stage; the facts are about ``S/T``."""
+    named = {name.replace("S/T", f"{session}/{trial}"): value for name, value in facts.items()}
+    unit = Unit("trial", f"{session}/{trial}", session, trial, session, {}, None)
+    return Recorded(session, f"{stage}:{trial}", REGISTRY[stage], unit, True, None, Claims(done=named))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"option:a": 3}, "filter: a: 1 -> 3"),
+        ({"stage": 3}, "filter: stage version 2 -> 3"),
+        ({"library:x": "1.1"}, "filter: x 1.0 -> 1.1"),
+        ({"library:x": None}, "filter: x 1.0 -> unknown"),
+        ({"content:model": "0.2"}, "filter: model changed"),
+        ({"in:S/T_A": "2", "in:S/T_B": "1"}, "filter: old/t_A is not the same as new/u_A"),
+        ({"in:S/T_B": "9"}, "filter: old/t_B is not the same as new/u_B"),
+        ({"in:S/T_C": "3"}, "filter: of 2 files, not 3"),
+        ({"out:S/T.h5": "old", "option:a": 3}, ""),
+    ],
+)
+def test_in_what_two_jobs_of_one_stage_differ(changes: dict[str, Any], said: str):
+    """Those of which something else was made differ in the same, though they themselves are alike."""
+    jobs = []
+    for session, trial, own in (("old", "t", {}), ("new", "u", changes)):
+        facts = {**FACTS, "out:S/T.h5": session, **own}
+        after = {"stage": 1, "in:S/T.h5": facts["out:S/T.h5"], "out:S/T.csv": session}
+        jobs.append((recorded("filter", session, trial, facts), recorded("pose-3d", session, trial, after)))
+    lineage = Lineage(job for pair in jobs for job in pair)
+    for old, new in zip(*jobs, strict=True):
+        assert lineage.difference(old, new, {}) == said
+        assert bool(lineage.difference(new, old, {})) == bool(said)
+
+
+def test_what_another_stage_made_is_something_else():
+    facts, after = (
+        {"stage": 1, "in:x": "1", "out:S/T.h5": "S"},
+        {"stage": 1, "in:S/T.h5": "S", "out:S/T": "S"},
+    )
+    jobs = []
+    for session, stage in (("old", "filter"), ("new", "pose-2d")):
+        made, last = (
+            {key: session if value == "S" else value for key, value in own.items()} for own in (facts, after)
+        )
+        jobs.append((recorded(stage, session, "t", made), recorded("pose-3d", session, "t", last)))
+    lineage = Lineage(job for pair in jobs for job in pair)
+    assert lineage.difference(jobs[0][1], jobs[1][1], {}) == "filter: not pose-2d"
+
+
+def test_all_that_a_job_may_have_left_has_to_be_the_same():
+    old, new = (recorded("filter", session, "t", {**FACTS, "out:S/T": session}) for session in ("old", "new"))
+    lineage = Lineage([old, new])
+    old.claims.intents.append({**old.facts, "out:old/t": "begun again"})
+    assert lineage.difference(old, new, {}) == ""
+    old.claims.intents.insert(0, {**old.facts, "option:a": 2, "out:old/t": "begun otherwise"})
+    assert lineage.difference(old, new, {}) == "filter: a: 2 -> 1"
+
+
+def test_records_that_lead_in_circles_come_to_an_end():
+    facts = {"stage": 1, "in:S/T": "S", "out:S/T": "S"}
+    old, new = (
+        recorded("filter", name, "t", {key: name if value == "S" else value for key, value in facts.items()})
+        for name in ("old", "new")
+    )
+    Lineage([old, new]).difference(old, new, {})
+
+
 def test_a_converted_video_goes_with_the_recording_that_was_renamed(tmp_path: Path):
     lab = Lab(tmp_path, make_rig())
     (tmp_path / "config.toml").write_text("labeling.pictures = []\n")
@@ -679,10 +918,14 @@ def test_what_a_killed_run_left_goes(off: Lab):
         ".anipipe/stats.4711.tmp": 7200,
         ".anipipe/runs/.2026-01-01T00-00-00-0123abcd.tmp": 7200,
         "control/mouse1/.anipipe/records.4711.tmp": 7200,
-        "summaries/.missing.csv.tmp": 7200,
+        ".anipipe/.anipipe-0123abcd-7.tmp": 0,
+        ".anipipe/doctor.0123abcd": 7200,
+        "summaries/.anipipe-missing.csv": 7200,
     }
     others = {
         ".anipipe/lock.89abcdef": 0,  # of somebody who is about to take the lock
+        ".anipipe/unfinished": 7200,
+        "control/mouse1/.anipipe/.anipipe-0123abcd-7.tmp": 7200,
         "control/mouse1/.anipipe-notes": 7200,
         "control/mouse1/pose-3d/.hidden.csv": 7200,
         "control/mouse1/predictions/.anipipe-0123abcd-0123456789ab.csv": 7200,  # none of ours is made there
@@ -698,8 +941,33 @@ def test_what_a_killed_run_left_goes(off: Lab):
     assert not (off.root / "control/mouse1/pose-3d-filtered").exists()
 
 
+def test_whatever_a_run_writes_beside_its_place_is_known(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+    drafts, put = set(), Path.replace
+
+    def noting(self: Path, target: Path) -> Path:
+        drafts.add(self.relative_to(lab.root).as_posix())
+        return put(self, target)
+
+    lab.add_session("control/mouse9")
+    (lab.root / "control/mouse2/predictions/t1_ADLC_net_x1.csv").write_text("nonsense\n")
+    records = lab.root / "treated/mouse3/.anipipe/records.jsonl"
+    records.write_text(records.read_text() * 5)  # too long, so that it is written anew
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", noting)
+        lab.run("run-all", check=1)
+    places = {path.rpartition("/")[0] for path in drafts}
+    assert places > {".anipipe", ".anipipe/runs", "treated/mouse3/.anipipe", "control/mouse9/pose-2d"}
+    assert "summaries/.anipipe-missing.csv" in drafts
+    for path in drafts:
+        (lab.root / path).write_bytes(b"begun")
+        os.utime(lab.root / path, (time.time() - 7200,) * 2)
+    found = told(lab)["files"]
+    assert {file["path"] for file in found if file["reason"] == "left unfinished"} == drafts
+
+
 def test_what_a_run_is_writing_is_no_leftover(off: Lab):
     with Lock(off.root) as lock:
+        (off.root / f".anipipe/.anipipe-{lock.token}-7.tmp").write_bytes(b"begun")
         for token in (lock.token, "0123abcd"):
             (off.root / f"control/mouse1/angles/.anipipe-{token}-0123456789ab.csv").write_bytes(b"begun")
         found = {file["path"] for file in told(off)["files"]} - FILTERED_3D
