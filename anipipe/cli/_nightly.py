@@ -18,9 +18,10 @@ from anipipe.commands.night_places import next_time
 from anipipe.commands.opening import Opened
 from anipipe.commands.workers import ExecutorName
 from anipipe.console import Progress, paint, printable
-from anipipe.errors import AnipipeError, UsageError
+from anipipe.errors import INTERRUPTED, AnipipeError, NotHereError, UsageError
 from anipipe.project import absolute, experiment_above, find_experiments, inside, walk
 from anipipe.stages import REGISTRY
+from anipipe.suggest import nearest
 
 
 def _refuse_other_options() -> None:
@@ -134,7 +135,7 @@ def nightly(
     text = "\n".join(map(printable, night_views.summary_lines(morning)))
     if verbose or night_views.asks_for_a_look(morning):
         click.echo(text, err=True)
-    if status and words:
+    if words and status not in (0, INTERRUPTED):
         trouble = on_failure.call(words, morning.page, morning.data, status, click.unstyle(text) + "\n")
         if trouble:
             complain(trouble)
@@ -179,9 +180,17 @@ def log(session: Path, stages: tuple[str, ...], count: int | None, as_json: bool
     names = {name for stage in REGISTRY for name in (stage.name, stage.command, *stage.aliases) if name}
     for name in stages:
         if name not in names:
-            raise UsageError(f"--stage {name}: there is no such stage; there are {', '.join(sorted(names))}")
+            near = nearest(name, names)
+            hint = f"; did you mean {near}?" if near else f"; there are {', '.join(sorted(names))}"
+            raise UsageError(f"--stage {name}: there is no such stage{hint}")
     wanted = [stage.name for stage in REGISTRY if {stage.name, stage.command, *stage.aliases} & set(stages)]
-    events = history.story(_runs_of(root), relative, stages=wanted)[-(count or 0) :]
+    past = _runs_of(root)
+    events = history.story(past, relative, stages=wanted)[-(count or 0) :]
+    if not events and not absolute(session).exists():
+        known = history.sessions(past)
+        near = next((name for name in known if name.endswith(f"/{relative}")), nearest(relative, known))
+        hint = f"; did you mean {near}?" if near else ""
+        raise NotHereError(f"{session}: no session here, and no run that is kept has one of that name{hint}")
     if as_json:
         click.echo(json.dumps([event.describe() for event in events], indent=1))
     else:

@@ -19,7 +19,7 @@ from anipipe.engine.freshness import State, Verdict
 from anipipe.engine.jobs import Job
 from anipipe.engine.outcome import Silent
 from anipipe.engine.plan import Plan
-from anipipe.errors import AnipipeError, LockedError, UsageError
+from anipipe.errors import INTERRUPTED, AnipipeError, LockedError, UsageError
 
 #: Of the jobs that were done, so many of the slowest are named.
 SLOWEST = 10
@@ -243,7 +243,8 @@ def explained(error: BaseException) -> Json:
     if isinstance(error, AnipipeError):
         return {"exit_status": error.exit_status, "error": str(error)}
     if isinstance(error, KeyboardInterrupt):
-        return {"exit_status": 1, "error": "interrupted; what was finished is kept", "interrupted": True}
+        text = "interrupted; what was finished is kept"
+        return {"exit_status": INTERRUPTED, "error": text, "interrupted": True}
     if isinstance(error, OSError):
         return {"exit_status": 1, "error": str(error)}
     text = "".join(traceback.format_exception(error))

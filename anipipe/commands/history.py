@@ -160,6 +160,12 @@ def story(runs: Sequence[Run], session: str, *, stages: Sequence[str] = ()) -> l
     return list(_told_once(events))
 
 
+def sessions(runs: Sequence[Run]) -> list[str]:
+    """Return the sessions that runs have worked on."""
+    found = (job.get("session") for run in runs for job in run.jobs)
+    return list(dict.fromkeys(name for name in found if isinstance(name, str)))
+
+
 def _told_once(events: Sequence[Event]) -> Iterator[Event]:
     """Leave out of the reasons what the same job's try before has said."""
     said: dict[str, str] = {}

@@ -90,7 +90,7 @@ class Morning:
 
     @property
     def exit_status(self) -> int:
-        """0, 1, 2 or 75; see :func:`overall`."""
+        """0, 1, 2 or 75, see :func:`overall`; or 130."""
         return int(self.report["exit_status"])
 
 
@@ -129,8 +129,8 @@ def nightly(
 ) -> Morning:
     """Bring all experiments up to date, and write the report.
 
-    Whatever goes wrong with one experiment, others go on. What was done until an interruption is reported
-    before that is passed on. Nothing is done, and that reported elsewhere, if the report would replace
+    Whatever goes wrong with one experiment, others go on. What was done until an interruption is reported,
+    and that it was interrupted. Nothing is done, and that reported elsewhere, if the report would replace
     somebody else's page in the folder that is asked for.
 
     Parameters
@@ -179,8 +179,7 @@ class _Course:
             with warnings_to(self.reports.say):
                 self._all()
         except KeyboardInterrupt:
-            interrupted = True
-            raise
+            interrupted = True  # which the report tells, and the exit status
         finally:
             morning = self._finish(interrupted)
         return morning
@@ -316,7 +315,7 @@ class _Course:
     def _finish(self, interrupted: bool) -> Morning:
         night, records = self.night, []
         for work in self.works:
-            record = work.record or {"exit_status": 1, "error": "not begun", "interrupted": True}
+            record = work.record or {"exit_status": INTERRUPTED, "error": "not begun", "interrupted": True}
             verdict = "left out" if record.get("left_out") else recording.verdict_of(record)
             records.append(
                 {"root": str(work.root), "verdict": verdict, "seconds": round(work.seconds, 3), **record}

@@ -101,8 +101,12 @@ def test_the_story_of_what_is_gone_and_of_everything(ran: Lab):
     gone = log(ran, "treated/mouse3")
     assert gone and {event["session"] for event in gone} == {"treated/mouse3"}
     assert log(ran, "treated") == gone, "a folder stands for the sessions that are, or were, in it"
+    (ran.root / "nothing").mkdir()
     assert "no run that is kept has done anything for nothing" in ran.run("log", "nothing")
-    assert "there is no such stage" in ran.run("log", ".", "--stage", "nonsense", check=2)
+    assert "no session here, and no run that is kept has one" in ran.run("log", "nowhere", check=2)
+    assert "did you mean control/mouse1?" in ran.run("log", "mouse1", check=2)
+    assert "there is no such stage; there are" in ran.run("log", ".", "--stage", "nonsense", check=2)
+    assert "did you mean pose-3d?" in ran.run("log", ".", "--stage", "pose3d", check=2)
 
 
 def test_a_run_from_before_this_was_noted_is_listed(ran: Lab):

@@ -375,10 +375,10 @@ def test_an_interrupted_night_leaves_a_report(base, run_night, monkeypatch):
 
     real = nights.run
     monkeypatch.setattr(nights, "run", run)
-    with pytest.raises(KeyboardInterrupt):
-        run_night()
+    assert run_night().exit_status == 130
     report = json.loads(next((base / ".anipipe/nightly").glob("2*.json")).read_text())
     assert report["interrupted"] and report["exit_status"] == 130
+    assert [record["exit_status"] for record in report["experiments"]] == [0, 130, 130]
     assert [record.get("done") for record in report["experiments"]][1:] == [0, None]
     assert report["experiments"][0]["done"] > 0
     assert [record["verdict"] for record in report["experiments"]] == ["done", "interrupted", "interrupted"]
