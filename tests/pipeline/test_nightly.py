@@ -25,6 +25,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from anipipe import night_views
 from anipipe.cli import invoke
 from anipipe.commands import _night_files, _night_record, night_templates, on_failure
 from anipipe.commands import nightly as nights
@@ -278,23 +279,23 @@ def test_after_the_time_nothing_is_begun_and_what_is_left_is_counted(base, run_n
     assert run_night().report["experiments"][0]["done"] == left
 
 
-def test_results_that_somebody_should_look_at_are_told_once(base):
+def test_results_that_somebody_should_look_at_are_told_once(base, run_night):
     """Nothing has failed; but the predictions are of fewer frames than the recording."""
     write_dlc_csv(base / "one/s1/predictions/tDLC_x1.csv", np.full((1, 2, 2), 20.0), ("a", "b"))
-    status, out, err = anipipe("nightly", "--settle", "0", str(base))
-    assert status == 0 and not out
-    assert "Results of 1 job should be looked at; " in err
-    assert "look at pose-2d s1/t: t.mp4 has 3 frames, but the predictions end after 1" in err
-    (report,) = [json.loads(path.read_text()) for path in (base / ".anipipe/nightly").glob("*.json")]
-    concerns = {Path(record["root"]).name: record["concerns"] for record in report["experiments"]}
-    assert [note["session"] for note in concerns["one"]] == ["s1"] and not concerns["two"]
-    assert "To be looked at" in (base / ".anipipe/nightly/latest.html").read_text()
-    assert anipipe("nightly", "--settle", "0", str(base)) == (0, "", "")
+    morning = run_night()
+    assert morning.exit_status == 0 and night_views.asks_for_a_look(morning)
+    said = "\n".join(night_views.summary_lines(morning))
+    assert "Results of 1 job should be looked at; " in said
+    assert "pose-2d s1/t: t.mp4 has 3 frames, but the predictions end after 1" in said
+    concerns = {name: [note["session"] for note in r["concerns"]] for name, r in records(morning).items()}
+    assert concerns == {"one": ["s1"], "two": [], "three": []}
+    assert "To be looked at" in morning.page.read_text(encoding="utf-8")
+    assert not night_views.asks_for_a_look(run_night())
 
 
-def test_a_program_that_is_not_there_is_told_before_it_is_needed(base):
-    status, _, err = anipipe("nightly", "--settle", "0", "--on-failure", "/nowhere/mail.sh -x", str(base))
-    assert status == 0 and "--on-failure /nowhere/mail.sh: there is no such program" in err
+def test_a_program_that_is_not_there_is_told_before_it_is_needed(tmp_path):
+    status, _, err = anipipe("nightly", "--on-failure", "/nowhere/mail.sh -x", str(tmp_path / "gone"))
+    assert status == 2 and "--on-failure /nowhere/mail.sh: there is no such program" in err
 
 
 def test_a_failure_that_was_not_tried_again_for_lack_of_time_still_is_one(base, film, run_night):
