@@ -57,15 +57,15 @@ class Clocks:
 def main(report: Path, experiment: Path) -> int:
     """Run, write the shares of the time, and return the run's exit status."""
     from anipipe.cli import cli
-    from anipipe.engine import runner
+    from anipipe.engine import lanes, runner
 
     clocks = Clocks()
-    runner.perform = clocks.around_job(runner.perform)
+    lanes.perform = clocks.around_job(lanes.perform)
     os.fsync = clocks.around_fsync(os.fsync)
     planned: list[float] = []
     run = runner.Runner.run
 
-    def noted(self: runner.Runner) -> runner.Outcome:
+    def noted(self: runner.Runner) -> Any:
         planned.append(time.perf_counter())
         return run(self)
 
