@@ -147,17 +147,13 @@ class Torturer:
         return process.poll() is None
 
     def _done_by(self, pid: int) -> int:
-        """Return how many jobs a run has done; -1 before it has begun."""
-        try:
+        """Return how many jobs a run has done; -1 before it has begun, and when it has ended."""
+        with contextlib.suppress(OSError):
             holder = json.loads((self._own() / "lock").read_text())
-        except OSError:
-            return -1
-        if holder["pid"] != pid:
-            return -1
-        lines = [
-            path.read_bytes().count(b"\n") for path in self._own().glob(f"runs/*-{holder['token']}.jsonl")
-        ]
-        return lines[0] - 1 if lines else -1
+            if holder["pid"] == pid:
+                for path in self._own().glob(f"runs/*-{holder['token']}.jsonl"):
+                    return path.read_bytes().count(b"\n") - 1
+        return -1
 
     def _kill(self, victim: str, process: subprocess.Popen[bytes]) -> None:
         coin = bool(self.rng.integers(2))
