@@ -90,11 +90,12 @@ class Torturer:
         """Have one run, and kill something of it at a random moment; again, until it is met in the middle."""
         executor = str(self.rng.choice(VICTIMS[victim]))
         before = self.figures.kills.total()
-        for _ in range(8):
+        for sooner in range(1, 25):  # each time that it has ended before, look for an earlier moment
             to_do = self._give_work()
             first = -1 if victim in ("coordinator", "Dask scheduler") else 0
             with self._run(executor) as process:
-                if self._await_moment(process, int(self.rng.integers(first, max(to_do // 2, 1)))):
+                moment = int(self.rng.integers(first, max(to_do // (sooner + 1), 1)))
+                if self._await_moment(process, moment, self.rng.uniform(0, 0.5 / sooner)):
                     self._kill(victim, process)
             self._look_at_states()
             if self.figures.kills.total() > before:
@@ -132,12 +133,11 @@ class Torturer:
             self.cluster.close()
             self.cluster = self._new_cluster()
 
-    def _await_moment(self, process: subprocess.Popen[bytes], jobs: int) -> bool:
-        """Wait until so many jobs are done and a little longer; say whether the run still goes on then.
+    def _await_moment(self, process: subprocess.Popen[bytes], jobs: int, pause: float) -> bool:
+        """Wait until so many jobs are done and for a pause, s; say whether the run still goes on then.
 
         Told by jobs, not by the clock, it is spread over the run also where the machine is busy.
         """
-        pause = self.rng.uniform(0, 0.5)
         if jobs < 0:  # before there is a lock
             time.sleep(pause)
             return process.poll() is None
