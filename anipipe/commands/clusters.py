@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from pydoc import locate
 from typing import TYPE_CHECKING, Any
 
 from anipipe import __version__
@@ -133,6 +132,8 @@ def _make_sure_of_versions(cluster: Cluster) -> None:
     ClusterError
         The scheduler or a worker has no anipipe, or another version.
     """
+    from pydoc import locate  # slow to load, and seldom needed
+
     asked = "anipipe.__version__"  # looked up by a function that all have; None where there is none
     try:
         found = {"the scheduler": cluster.client.run_on_scheduler(locate, asked)}

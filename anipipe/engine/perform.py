@@ -25,6 +25,8 @@ from anipipe.engine.records import OWN_FOLDER
 from anipipe.engine.shares import ESTALE, steadily
 from anipipe.errors import AnipipeError, Concern, Notice
 
+#: What the system says where a disk, or somebody's share of it, is full.
+DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 #: What a user can do where there is too little.
 MORE_MEMORY = "run with fewer --jobs, or on a larger machine; with --executor dask, raise cluster.memory"
 #: What OpenCV, PyTorch, CUDA, the loader of libraries, and what starts threads say where there is none.
@@ -304,7 +306,7 @@ def explain_os_error(error: OSError, target: Path) -> str:
     path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else target
     if path.name.startswith(TEMPORARY):
         path = target
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+    if error.errno in DISK_FULL:
         return f"{path}: the disk is full or the quota used up; free some space and run again"
     if error.errno == errno.EROFS:
         return f"{path}: {error.strerror}; mount it for writing"

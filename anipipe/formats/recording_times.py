@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+#: Of a recording's frames; more is no rare accident: its file was cut off, or its computer does not keep up.
+OFTEN_LOST = 0.01
 _INDEXED = ("mov", "avi")
 _TICK = 1e-6  # seconds, to which time stamps are rounded when they are looked at a second time
 

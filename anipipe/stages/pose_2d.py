@@ -14,6 +14,7 @@ from anipipe.engine.declare import Stage, Unit, consulted, optional
 from anipipe.engine.progress import tell
 from anipipe.errors import Concern, DataError, Notice
 from anipipe.formats.poses2d import Pose2D
+from anipipe.formats.recording_times import OFTEN_LOST
 from anipipe.formats.video import Video
 from anipipe.networks.models import Precision
 from anipipe.networks.sources import ModelSource
@@ -21,10 +22,6 @@ from anipipe.stages.options import SettingsOptions, setting
 
 if TYPE_CHECKING:
     from anipipe.networks.tracking import Tracked
-
-
-#: Of a recording's frames; more is no rare accident: its file was cut off, or a camera's computer too slow.
-OFTEN_LOST = 0.01
 
 
 @dataclass(frozen=True)

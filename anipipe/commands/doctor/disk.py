@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from anipipe.artifacts import UNCOMPRESSED_VIDEO, VIDEO
 from anipipe.commands.doctor.findings import Finding, Level, isolated
 from anipipe.engine import lock
 from anipipe.engine.jobs import Job
+from anipipe.engine.perform import DISK_FULL
 from anipipe.engine.plan import Plan
 from anipipe.engine.records import OWN_FOLDER
 from anipipe.guards import read_regular
@@ -42,7 +42,6 @@ FAT = {"vfat", "msdos", "exfat"}
 #: Of a video as the camera wrote it: rarely more than this share is left of it in H.264.
 CONVERTED = 0.3
 _LARGEST_LOCK = 2**16  # bytes
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _MAKE_ROOM = "make room on this disk, or have your quota raised"
 _SHOWN = 3  # folders that are named of many
 
@@ -96,7 +95,7 @@ def _rights(root: Path, homes: set[str], plan: Plan | None) -> Iterator[Finding]
     closed = [folder for folder in closed if not any(_within(folder, home) for home in refused)]
     if refused:
         reasons = ", ".join(dict.fromkeys(error.strerror or str(error) for error in refused.values()))
-        full = all(error.errno in _FULL for error in refused.values())
+        full = all(error.errno in DISK_FULL for error in refused.values())
         mend = _MAKE_ROOM if full else _mend(root, next(iter(refused)))
         yield _found(
             "critical", "writing", f"nothing can be written in {_some(list(refused))}: {reasons}", mend

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anipipe.commands.doctor.findings import Finding, Level
-from anipipe.formats.recording_times import Times
+from anipipe.formats.recording_times import OFTEN_LOST, Times
 
 SUBJECT = "recordings"
 #: Cameras that are stopped one after another differ by a frame; that is the last row, seen by fewer cameras.
@@ -27,8 +27,6 @@ RATES_DIFFER = 0.01
 DRIFT = 0.5  # frames
 #: Codecs that reorder frames let some files begin by so many frames later than others, without meaning it.
 REORDERED = 4  # frames
-#: Of the frames; more is no rare accident but a recording computer that does not keep up.
-OFTEN_LOST = 0.01
 
 _ONE_MOMENT = "anipipe takes frame n of every camera for one moment"
 _TRIGGER = "A hardware trigger for all cameras prevents this"
